@@ -1,0 +1,1 @@
+"""Recorded drives in, training data and honest scores out; no torch here."""

@@ -1,0 +1,1 @@
+"""The `mimic` command and bring-up: nothing but wiring."""

@@ -1,0 +1,1 @@
+"""One file per sub-command of `mimic`: add_arguments, then run."""

@@ -1,0 +1,149 @@
+"""What every node of the suite has in common: lifecycle, parameters from a dataclass, diagnostics, an orderly end."""
+
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, ClassVar
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+from mimic_contracts.errors import MimicError
+from mimic_contracts.parameters import parameters_from
+from mimic_contracts.ros_conversions import ns_to_stamp
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+
+RELIABLE_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+SENSOR_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL, history=HistoryPolicy.KEEP_LAST)
+
+
+class MimicNode(LifecycleNode):
+    """A lifecycle node with checked, read-only parameters and diagnostics.
+
+    A subclass sets `parameters_class` and implements `configure`, `activate`, `deactivate` and `cleanup`, which raise
+    MimicError when they cannot: the transition then fails and the reason is logged. Callbacks look at `is_active`.
+    """
+
+    parameters_class: ClassVar[type]
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.is_active = False
+        self.parameters: Any = None
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", RELIABLE_QOS)
+        for declared in fields(self.parameters_class):
+            default = list(declared.default) if isinstance(declared.default, tuple) else declared.default
+            self.declare_parameter(declared.name, default, _descriptor(declared.default, declared.metadata))
+
+    def configure(self) -> None:
+        """Create what the node needs from self.parameters; raise MimicError when that is impossible."""
+        raise NotImplementedError
+
+    def activate(self) -> None:
+        """Begin to work."""
+
+    def deactivate(self) -> None:
+        """Stop working, keep what configure made."""
+
+    def cleanup(self) -> None:
+        """Destroy what configure made."""
+
+    def wait_for_subscribers(self, *publishers: Any, timeout_s: float = 20.0) -> None:
+        """Block until each publisher has matched a subscription, so that no lockstep message is lost to discovery.
+
+        Raises MimicError naming the topic that nobody subscribed to.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        pause = threading.Event()
+        for publisher in publishers:
+            while publisher.get_subscription_count() == 0:
+                if time.monotonic() > deadline_s:
+                    raise MimicError(f"nobody subscribed to {publisher.topic_name} within {timeout_s} s: is the next node of the lockstep chain up?")
+                pause.wait(0.01)
+
+    def diagnose(self, level: bytes, message: str, values: Mapping[str, object] | None = None, *, stamp_ns: int | None = None) -> None:
+        """Publish one status of this node; stamp_ns: the tick that it answers, default now."""
+        status = DiagnosticStatus(level=level, name=self.get_name(), hardware_id="mimic_drive", message=message)
+        status.values = [KeyValue(key=k, value=str(v)) for k, v in (values or {}).items()]
+        array = DiagnosticArray(status=[status])
+        array.header.stamp = self.get_clock().now().to_msg() if stamp_ns is None else ns_to_stamp(stamp_ns)
+        self._diagnostics.publish(array)
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Lifecycle: read and check all parameters, then configure."""
+        return self._transition("configure", self._read_and_configure)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Lifecycle: activate."""
+        result = self._transition("activate", self.activate)
+        self.is_active = result == TransitionCallbackReturn.SUCCESS
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Lifecycle: deactivate."""
+        self.is_active = False
+        return self._transition("deactivate", self.deactivate)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Lifecycle: cleanup."""
+        return self._transition("cleanup", self.cleanup)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Lifecycle: deactivate where active, then cleanup."""
+        was_active, self.is_active = self.is_active, False
+        if was_active and self._transition("deactivate", self.deactivate) != TransitionCallbackReturn.SUCCESS:
+            return TransitionCallbackReturn.FAILURE
+        return self._transition("cleanup", self.cleanup) if self.parameters is not None else TransitionCallbackReturn.SUCCESS
+
+    def _read_and_configure(self) -> None:
+        names = [f.name for f in fields(self.parameters_class)]
+        values = {name: self.get_parameter(name).value for name in names}
+        self.parameters = parameters_from(self.parameters_class, values, self.get_name())
+        self.configure()
+
+    def _transition(self, verb: str, work: Any) -> TransitionCallbackReturn:
+        try:
+            work()
+        except MimicError as error:
+            self.get_logger().error(f"cannot {verb}: {error}")
+            self.diagnose(ERROR, f"cannot {verb}: {error}")
+            return TransitionCallbackReturn.FAILURE
+        return TransitionCallbackReturn.SUCCESS
+
+
+def run_node(node_class: type[MimicNode], name: str) -> int:
+    """Spin one node until SIGINT or SIGTERM; returns the exit code."""
+    rclpy.init()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    executor = SingleThreadedExecutor()
+    node = node_class(name)
+    executor.add_node(node)
+    try:
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        return 0
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+def _descriptor(default: Any, metadata: Mapping[str, Any]) -> ParameterDescriptor:
+    choices = f" One of: {', '.join(metadata['choices'])}." if metadata["choices"] else ""
+    descriptor = ParameterDescriptor(description=metadata["description"] + choices)
+    low, high = metadata["low"], metadata["high"]
+    if low is not None and high is not None:
+        if isinstance(default, float):
+            descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
+        elif isinstance(default, int):
+            descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
+    return descriptor

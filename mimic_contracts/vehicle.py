@@ -1,0 +1,82 @@
+"""The vehicle file (config/vehicles/NAME.yaml): what differs between a real car, the simulator and a replayed bag."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from mimic_contracts.config import build, load_yaml, resolve_config
+from mimic_contracts.errors import ContractError
+from mimic_contracts.rig import Mounting, mounting_from_dict
+from mimic_contracts.validation import check_choice, check_number, check_text
+
+ADAPTERS = ("twist", "twist_stamped")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActuationLimits:
+    """What the safety envelope never exceeds, in order of rank: hard limits, lateral acceleration, curvature rate,
+    longitudinal. A vehicle file can tighten the defaults, never loosen them.
+
+    Source: METRICS, 'Actuation limits'; lateral: ISO 11270 (3 m/s², 5 m/s³), as openpilot uses it.
+    """
+
+    max_speed_mps: float
+    max_curvature_1pm: float
+    max_lateral_acceleration_mps2: float = 3.0
+    max_lateral_jerk_mps3: float = 5.0
+    max_steering_rate_radps: float = 0.5  # of the road wheels, below 5 m/s in place of the lateral jerk
+    min_acceleration_mps2: float = -3.5
+    max_acceleration_mps2: float = 2.0
+    max_jerk_mps3: float = 5.0
+    min_emergency_acceleration_mps2: float = -6.0
+    max_emergency_jerk_mps3: float = 15.0
+
+    def __post_init__(self) -> None:
+        check_number("limits.max_speed_mps", self.max_speed_mps, low=0.1, high=70.0)
+        check_number("limits.max_curvature_1pm", self.max_curvature_1pm, low=1e-3, high=5.0)
+        for f in fields(self):
+            if isinstance(f.default, float):
+                low, high = sorted((0.0, f.default))
+                value = check_number(f"limits.{f.name}", getattr(self, f.name), low=low, high=high)
+                if value == 0.0:
+                    raise ContractError(f"limits.{f.name}: is 0, which would stop the vehicle from ever moving or stopping")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VehicleSpec:
+    """Geometry, limits, latencies and mounting. command_timeout_s: after how long without a command the vehicle
+    itself brakes (required: nothing of ours survives our own death)."""
+
+    name: str
+    rig: str
+    wheelbase_m: float
+    length_m: float
+    width_m: float
+    rear_overhang_m: float
+    steering_ratio: float
+    actuation_latency_s: float
+    command_timeout_s: float
+    adapter: str
+    limits: ActuationLimits
+    cameras: Mapping[str, Mounting] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_text("name", self.name)
+        check_text("rig", self.rig)
+        check_number("wheelbase_m", self.wheelbase_m, low=0.05, high=12.0)
+        check_number("length_m", self.length_m, low=0.1, high=25.0)
+        check_number("width_m", self.width_m, low=0.05, high=4.0)
+        check_number("rear_overhang_m", self.rear_overhang_m, low=0.0, high=8.0)
+        check_number("steering_ratio", self.steering_ratio, low=0.5, high=40.0)
+        check_number("actuation_latency_s", self.actuation_latency_s, low=0.0, high=1.0)
+        check_number("command_timeout_s", self.command_timeout_s, low=0.05, high=2.0)
+        check_choice("adapter", self.adapter, ADAPTERS)
+
+
+def load_vehicle(name_or_path: str | Path) -> VehicleSpec:
+    """Read config/vehicles/NAME.yaml or a path to such a file; raises MimicError or ContractError naming the key."""
+    path = resolve_config("vehicles", name_or_path)
+    content = load_yaml(path)
+    limits = build(ActuationLimits, content.get("limits", {}), f"{path}: limits")
+    cameras = {name: mounting_from_dict(values, f"{path}: cameras.{name}") for name, values in (content.get("cameras") or {}).items()}
+    return build(VehicleSpec, {**content, "limits": limits, "cameras": cameras}, str(path))

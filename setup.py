@@ -1,0 +1,63 @@
+"""Installs under colcon (ament_python) and under plain pip, with what `ros2 run` and `ros2 launch` look for."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+from setuptools import setup
+
+NAME = "mimic_drive"
+ROOT = Path(__file__).parent
+PACKAGES = ["mimic_contracts", "perception", "e2e_planner", "vehicle_interface", "bag_tools", "mimic_sim", "mimic", "mimic.commands"]
+
+NODES = {
+    "camera_node": "perception.camera_node:main",
+    "planner_node": "e2e_planner.planner_node:main",
+    "vehicle_interface_node": "vehicle_interface.vehicle_interface_node:main",
+    "sim_node": "mimic_sim.sim_node:main",
+    "replay_node": "bag_tools.replay_node:main",
+    "record_node": "bag_tools.record_node:main",
+    "lifecycle_manager_node": "mimic.lifecycle_manager_node:main",
+}
+
+
+def files_of(folder: str) -> list[tuple[str, list[str]]]:
+    directories = sorted({path.parent for path in Path(folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts})
+    return [(f"share/{NAME}/{d}", [str(p) for p in sorted(d.iterdir()) if p.is_file()]) for d in directories]
+
+
+setup(
+    name=NAME,
+    version=ElementTree.parse(ROOT / "package.xml").findtext("version"),
+    description="Drives a vehicle by mimicking good human drivers: a ROS 2 suite from rosbag to driving car.",
+    license="Apache-2.0",
+    maintainer="mimic_drive maintainers",
+    maintainer_email="maintainers@mimic-drive.org",
+    python_requires=">=3.10",
+    packages=PACKAGES,
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+        *files_of("launch"),
+        *files_of("config"),
+    ],
+    install_requires=["numpy", "pyyaml", "opencv-python-headless", "rosbags", "tqdm"],
+    extras_require={
+        "train": [
+            "torch",
+            "lightning-fabric",
+            "tensorboard",
+            "safetensors",
+            "onnx",
+            "onnxscript",
+            "onnxruntime",
+            "pylance",
+            "pyarrow",
+            "simplejpeg",
+            "matplotlib",
+            "av",
+        ],
+        "sim": ["moderngl", "av"],
+    },
+    zip_safe=False,
+    entry_points={"console_scripts": ["mimic = mimic.cli:main", *(f"{name} = {target}" for name, target in NODES.items())]},
+)
