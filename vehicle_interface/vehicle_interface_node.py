@@ -1,0 +1,196 @@
+"""The only node that can move a vehicle: plan and odometry in, actuation inside the safety envelope out."""
+
+import sys
+
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import Twist, TwistStamped
+from nav_msgs.msg import Odometry
+from rclpy.clock import Clock, ClockType
+from std_msgs.msg import Bool, String
+from std_srvs.srv import SetBool
+from trajectory_msgs.msg import JointTrajectory
+
+from mimic_contracts.errors import ContractError
+from mimic_contracts.plan import Command
+from mimic_contracts.ros_conversions import odometry_pose, plan_from_message, stamp_to_ns, twist_stamped_message
+from mimic_contracts.ros_lifecycle import ERROR, LATCHED_QOS, OK, RELIABLE_QOS, SENSOR_QOS, WARN, MimicNode, run_node
+from mimic_contracts.vehicle import load_vehicle
+from vehicle_interface import modes
+from vehicle_interface.adapters import twist_from_command
+from vehicle_interface.core import InterfaceOutput, VehicleInterfaceCore
+from vehicle_interface.vehicle_interface_parameters import VehicleInterfaceParameters
+
+DIAGNOSTICS_PERIOD_NS = 500_000_000
+MODE_LEVELS = {modes.DISENGAGED: OK, modes.ENGAGED: OK, modes.DRIVER_OVERRIDE: OK, modes.MINIMAL_RISK_STOP: WARN, modes.EMERGENCY_STOP: ERROR}
+
+
+class VehicleInterfaceNode(MimicNode):
+    """In real time it steps on a steady timer; in lockstep once per tick, when odometry and the planner's answer are in."""
+
+    parameters_class = VehicleInterfaceParameters
+
+    def configure(self) -> None:
+        """Read the vehicle file, make the core, the publishers, subscriptions and services."""
+        p = self.parameters
+        self._vehicle = load_vehicle(p.vehicle)
+        self._core = VehicleInterfaceCore(self._vehicle, p)
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = None
+        self._published_mode = self._last_rejection = ""
+        self._diagnosed_ns = self._tick_ns = 0
+        self._odometry_of_tick: dict[int, Odometry] = {}
+        self._plan_of_tick: dict[int, JointTrajectory | None] = {}  # None: the planner said that it has none
+        message_type = TwistStamped if self._vehicle.adapter == "twist_stamped" else Twist
+        self._command_publisher = self.create_publisher(message_type, p.command_topic, RELIABLE_QOS)
+        self._mode_publisher = self.create_publisher(String, "/vehicle/mode", LATCHED_QOS)
+        self._inputs = [
+            self.create_subscription(Odometry, p.odometry_topic, self._on_odometry, RELIABLE_QOS if p.lockstep else SENSOR_QOS),
+            self.create_subscription(JointTrajectory, p.trajectory_topic, self._on_trajectory, RELIABLE_QOS),
+            self.create_subscription(Bool, p.override_topic, self._on_override, RELIABLE_QOS),
+        ]
+        if p.lockstep:
+            self._inputs.append(self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, RELIABLE_QOS))
+        self._operator_services = [
+            self.create_service(SetBool, "/vehicle/engage", self._on_engage),
+            self.create_service(SetBool, "/vehicle/emergency_stop", self._on_emergency_stop),
+        ]
+        self._publish_mode()
+
+    def activate(self) -> None:
+        """Begin to act; in lockstep, once the answers have a listener."""
+        if self.parameters.lockstep:
+            self.wait_for_subscribers(self._command_publisher)
+        else:
+            self._timer = self.create_timer(1.0 / self.parameters.actuation_rate_hz, self._on_timer, clock=self._steady)
+
+    def deactivate(self) -> None:
+        """Fall silent: should it still be engaged, the vehicle's own command timeout stops it."""
+        if self._timer is not None:
+            self.destroy_timer(self._timer)
+            self._timer = None
+
+    def cleanup(self) -> None:
+        """Destroy what configure made."""
+        for subscription in self._inputs:
+            self.destroy_subscription(subscription)
+        for service in self._operator_services:
+            self.destroy_service(service)
+        self.destroy_publisher(self._command_publisher)
+        self.destroy_publisher(self._mode_publisher)
+
+    def _times_ns(self) -> tuple[int, int]:
+        """Now on the vehicle's clock and on the steady clock; in lockstep the tick is the only time there is."""
+        if self.parameters.lockstep:
+            return self._tick_ns, self._tick_ns
+        return self.get_clock().now().nanoseconds, self._steady.now().nanoseconds
+
+    def _on_odometry(self, message: Odometry) -> None:
+        if self.parameters.lockstep:
+            self._odometry_of_tick[stamp_to_ns(message.header.stamp)] = message
+            self._step_complete_ticks()
+        else:
+            self._take_odometry(message)
+
+    def _on_trajectory(self, message: JointTrajectory) -> None:
+        if self.parameters.lockstep:
+            self._plan_of_tick[stamp_to_ns(message.header.stamp)] = message
+            self._step_complete_ticks()
+        else:
+            self._take_plan(message)
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        """Lockstep: the planner, or the camera node before it, cannot serve a tick; the vehicle rolls on all the same."""
+        if any(status.level == ERROR and status.name != self.get_name() for status in message.status):
+            self._plan_of_tick.setdefault(stamp_to_ns(message.header.stamp), None)
+            self._step_complete_ticks()
+
+    def _step_complete_ticks(self) -> None:
+        """Lockstep: step the ticks of which both odometry and the planner's answer have arrived."""
+        if not self.is_active:
+            return
+        for tick_ns in sorted(self._odometry_of_tick.keys() & self._plan_of_tick.keys()):
+            self._tick_ns = tick_ns
+            self._take_odometry(self._odometry_of_tick.pop(tick_ns))
+            plan = self._plan_of_tick.pop(tick_ns)
+            if plan is not None:
+                self._take_plan(plan)
+            output = self._core.step(now_ns=tick_ns, steady_ns=tick_ns)
+            self._publish(output)
+            self.diagnose(MODE_LEVELS[output.mode], output.reason, {"mode": output.mode, "rejected": self._last_rejection}, stamp_ns=tick_ns)
+
+    def _take_odometry(self, message: Odometry) -> None:
+        try:
+            self._core.set_odometry(
+                stamp_ns=stamp_to_ns(message.header.stamp),
+                pose=odometry_pose(message),
+                speed_mps=message.twist.twist.linear.x,
+                yaw_rate_radps=message.twist.twist.angular.z,
+                steady_ns=self._times_ns()[1],
+            )
+        except ContractError as error:
+            self._reject(str(error))
+
+    def _take_plan(self, message: JointTrajectory) -> None:
+        try:
+            self._core.set_plan(plan_from_message(message), steady_ns=self._times_ns()[1])
+        except ContractError as error:
+            self._reject(str(error))
+
+    def _on_override(self, message: Bool) -> None:
+        self._core.set_override(message.data, steady_ns=self._times_ns()[1])
+        self._publish_mode()
+
+    def _on_engage(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        if request.data and not self.is_active:
+            response.success, response.message = False, "the node is not active"
+            return response
+        now_ns, steady_ns = self._times_ns()
+        response.success, response.message = self._core.request_engage(request.data, now_ns=now_ns, steady_ns=steady_ns)
+        self._publish_mode()
+        return response
+
+    def _on_emergency_stop(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        response.success, response.message = self._core.emergency_stop(request.data)
+        self._publish_mode()
+        return response
+
+    def _on_timer(self) -> None:
+        """Real time: one actuation period, and twice a second how it goes."""
+        now_ns, steady_ns = self._times_ns()
+        output = self._core.step(now_ns=now_ns, steady_ns=steady_ns)
+        self._publish(output)
+        if steady_ns - self._diagnosed_ns > DIAGNOSTICS_PERIOD_NS:
+            self._diagnosed_ns = steady_ns
+            values = {"mode": output.mode, "rejected_plans": self._core.rejected_plans, "rejected_odometry": self._core.rejected_odometry}
+            self.diagnose(MODE_LEVELS[output.mode], output.reason, {**values, "rejected": self._last_rejection})
+
+    def _publish(self, output: InterfaceOutput) -> None:
+        if output.command is not None:
+            self._command_publisher.publish(self._actuation(output.command))
+        self._publish_mode()
+
+    def _actuation(self, command: Command) -> Twist | TwistStamped:
+        twist = twist_from_command(command)
+        message = twist_stamped_message(stamp_ns=command.stamp_ns, speed_mps=twist.speed_mps, yaw_rate_radps=twist.yaw_rate_radps)
+        return message if self._vehicle.adapter == "twist_stamped" else message.twist
+
+    def _publish_mode(self) -> None:
+        if self._core.mode != self._published_mode:
+            self._published_mode = self._core.mode
+            self._mode_publisher.publish(String(data=self._published_mode))
+            self.get_logger().info(f"mode: {self._published_mode}")
+
+    def _reject(self, reason: str) -> None:
+        """Log a rejection when its kind changes; diagnostics carry the last one and the counts."""
+        if reason.partition(":")[0] != self._last_rejection.partition(":")[0]:
+            self.get_logger().warning(f"rejected: {reason}")
+        self._last_rejection = reason
+
+
+def main() -> int:
+    """Run the node."""
+    return run_node(VehicleInterfaceNode, "vehicle_interface_node")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

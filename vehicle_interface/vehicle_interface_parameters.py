@@ -1,0 +1,22 @@
+"""Parameters of the vehicle interface node and its core."""
+
+from dataclasses import dataclass
+
+from mimic_contracts.parameters import parameter
+
+
+@dataclass(frozen=True, kw_only=True)
+class VehicleInterfaceParameters:
+    """See config/nodes/vehicle_interface_node.yaml."""
+
+    vehicle: str = parameter("simulator", "Vehicle file: a path, or a name in config/vehicles.")
+    lockstep: bool = parameter(False, "Step once per tick, on its messages, and answer each; otherwise on a steady timer.")
+    actuation_rate_hz: float = parameter(50.0, "Rate of actuation in real time.", low=5.0, high=200.0)
+    plan_timeout_s: float = parameter(0.5, "Age of the plan, by its stamp or by its arrival, beyond which the vehicle is stopped.", low=0.05, high=2.0)
+    odometry_timeout_s: float = parameter(0.3, "The same for odometry.", low=0.05, high=2.0)
+    override_timeout_s: float = parameter(0.5, "The same for the heartbeat of the driver override.", low=0.05, high=2.0)
+    override_required: bool = parameter(False, "Refuse to engage without a heartbeat of the driver override. Set it on every real vehicle.")
+    odometry_topic: str = parameter("/localization/kinematic_state", "nav_msgs/Odometry in.")
+    trajectory_topic: str = parameter("/planning/trajectory", "trajectory_msgs/JointTrajectory in.")
+    override_topic: str = parameter("/vehicle/driver_override", "std_msgs/Bool in: true while the driver acts; also its heartbeat.")
+    command_topic: str = parameter("/vehicle/command", "Actuation out: the vehicle file's adapter says of which type.")
