@@ -1,0 +1,157 @@
+"""Clip stores become batches: which frames may be learned from, how often, and what the network is told about each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import simplejpeg
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bag_tools.clip_store import ClipFrames, ClipStore
+from bag_tools.splits import refuse_overlap, split_margin_s
+from bag_tools.targets import frame_targets
+from e2e_planner.augment import Perturbation, perturb_pictures, perturb_target
+from e2e_planner.recipe import EGO_SCALES, Recipe
+from mimic_contracts.action_spec import CAR, ActionSpec
+from mimic_contracts.errors import MimicError
+from mimic_contracts.observation import ROUTE_COMMANDS
+from mimic_contracts.rig import Rig
+
+HISTORY_TOLERANCE_S = 0.06  # how far the earlier picture may be from t - history_s; further away: the current one again
+MIRRORED_COMMANDS = {"left": "right", "right": "left"}
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """pictures: one (N, 6, H, W) uint8 a camera; ego: (N, 2·E) float32; command: (N, 6) float32; targets: (N, T, C) float32."""
+
+    pictures: tuple[Tensor, ...]
+    ego: Tensor
+    command: Tensor
+    targets: Tensor
+
+
+class FrameSet:
+    """The frames of one split that have a target: JPEGs in memory, signals and targets as arrays."""
+
+    def __init__(self, stores: Sequence[ClipStore], split: str, recipe: Recipe) -> None:
+        self.recipe, self.spec, self.rig = recipe, recipe.spec(), recipe.load_rig()
+        self._jpegs: dict[str, list[bytes]] = {camera.name: [] for camera in self.rig.cameras}
+        earlier, targets, known, ego, commands = [], [], [], [], []
+        count = 0
+        for store in stores:
+            check_store(store, self.rig, self.spec)
+            for clip in store.clips(split):
+                frames = store.frames(clip.clip_id)
+                for name, pictures in self._jpegs.items():
+                    pictures.extend(store.jpegs(frames.row, name))
+                values, is_known = shifted_targets(frames, self.spec, recipe.label_shift_s)
+                targets.append(values)
+                known.append(is_known)
+                earlier.append(count + earlier_index(frames.stamp_ns, recipe.history_s))
+                ego.append(np.stack([getattr(frames, name) for name in recipe.ego_inputs], axis=1) if recipe.ego_inputs else np.zeros((len(frames), 0)))
+                commands.extend(frames.route_command.tolist())
+                count += len(frames)
+        if count == 0:
+            raise MimicError(f"the data has no frames in split '{split}'; look at the splits in the topic map, extract again")
+        self._earlier = np.concatenate(earlier)
+        self._targets, self._ego = np.concatenate(targets), np.concatenate(ego)
+        self._commands = commands
+        self.usable = np.flatnonzero(np.concatenate(known))
+        self.masked = count - len(self.usable)
+        if len(self.usable) == 0:
+            raise MimicError(f"no frame of split '{split}' has a target for '{self.spec.name}': its signals are missing; see the extract report")
+
+    @property
+    def targets(self) -> NDArray[np.float64]:
+        """(N, T, C) of the usable frames."""
+        return self._targets[self.usable]
+
+    def draw_weights(self, focus: float) -> NDArray[np.float64]:
+        """(N,) how likely each usable frame is drawn: up to 1 + focus where the action is, or is about to be, another one."""
+        targets = self.targets
+        if self.spec is CAR:
+            soon = int(np.searchsorted(CAR.times_s, 1.0))
+            speed, kappa, acc = (targets[:, :, CAR.index(n)] for n in ("speed_mps", "curvature_1pm", "acceleration_mps2"))
+            activity = np.abs(kappa[:, soon] - kappa[:, 0]) * np.maximum(speed[:, 0], 3.0) ** 2 + np.abs(acc[:, soon] - acc[:, 0])
+        else:
+            spread = max(float(targets.std()), 1e-3)
+            activity = np.abs(targets[:, 0, 0] - targets.mean()) / spread
+        weights = 1.0 + focus * np.minimum(activity, 1.0)
+        return weights / weights.sum()
+
+    def batch(self, indices: NDArray[np.int64], rng: np.random.Generator | None, *, has_eyes: bool = True) -> Batch:
+        """The usable frames `indices`; rng: vary them as the recipe says, None: as they are."""
+        frames = self.usable[indices]
+        settings = self.recipe.augmentation
+        targets = self._targets[frames].copy()
+        ego = self._ego[frames] / np.array([EGO_SCALES[name] for name in self.recipe.ego_inputs])
+        valid = np.isfinite(ego)
+        commands = [self._commands[i] for i in frames]
+        pictures: dict[str, list[NDArray[np.uint8]]] = {camera.name: [] for camera in self.rig.cameras}
+        for n, frame in enumerate(frames):
+            perturbation = Perturbation(yaw_rad=0.0, lateral_m=0.0, is_mirrored=False)
+            if rng is not None:
+                perturbation = Perturbation.draw(settings, rng)
+                targets[n] = perturb_target(targets[n], perturbation, settings, self.spec)
+                valid[n] &= rng.uniform(size=valid.shape[1]) >= self.recipe.ego_dropout
+                if perturbation.is_mirrored:
+                    commands[n] = MIRRORED_COMMANDS.get(commands[n], commands[n])
+            if has_eyes:
+                for camera in self.rig.cameras:
+                    pair = [simplejpeg.decode_jpeg(self._jpegs[camera.name][i], "RGB") for i in (frame, self._earlier[frame])]
+                    if rng is not None:
+                        pair = perturb_pictures(pair, camera, perturbation, settings, rng)
+                    pictures[camera.name].append(np.concatenate(pair, axis=2))
+        return Batch(
+            pictures=tuple(torch.from_numpy(np.stack(p)).permute(0, 3, 1, 2) for p in pictures.values()) if has_eyes else (),
+            ego=torch.tensor(np.concatenate([np.where(valid, ego, 0.0), valid], axis=1), dtype=torch.float32),
+            command=torch.tensor([[float(c == name) for name in ROUTE_COMMANDS] for c in commands]),
+            targets=torch.tensor(targets, dtype=torch.float32),
+        )
+
+
+def check_store(store: ClipStore, rig: Rig, spec: ActionSpec) -> None:
+    """Raise MimicError with the mend when a store's rig or signals don't serve the recipe."""
+    if store.meta.rig != rig.name:
+        raise MimicError(f"{store.path}: was extracted for rig '{store.meta.rig}', the recipe needs '{rig.name}'; extract with a topic map for that rig")
+    signals = set(store.meta.signals)
+    if spec is CAR and "expert_plan" not in signals and not ({"pose"} <= signals or {"speed_mps", "yaw_rate_radps"} <= signals):
+        raise MimicError(f"{store.path}: has {', '.join(sorted(signals))}; 'car' needs pose, or speed and yaw rate: map odometry in the topic map")
+    if spec is not CAR and "steering_wheel_rad" not in signals:
+        raise MimicError(f"{store.path}: has {', '.join(sorted(signals)) or 'no signals'}; '{spec.name}' needs steering_wheel_rad: map it in the topic map")
+
+
+def check_splits(stores: Sequence[ClipStore], recipe: Recipe) -> None:
+    """Refuse training data that comes too close to held-out data; raises MimicError naming the clips (METRICS, 'Splits')."""
+    horizon_s = float(recipe.spec().times_s[-1]) + abs(recipe.label_shift_s)
+    clips = [clip for store in stores for clip in store.clips()]
+    refuse_overlap(clips, split_margin_s(history_s=recipe.history_s, horizon_s=horizon_s))
+
+
+def earlier_index(stamp_ns: NDArray[np.int64], history_s: float) -> NDArray[np.int64]:
+    """(N,) for each frame of a clip the one history_s before it; itself where there is none within the tolerance."""
+    seconds = (stamp_ns - stamp_ns[0]) / 1e9
+    wanted = seconds - history_s
+    right = np.clip(np.searchsorted(seconds, wanted), 1, max(len(seconds) - 1, 1))
+    left = right - 1
+    right = np.minimum(right, len(seconds) - 1)
+    nearest = np.where(np.abs(seconds[right] - wanted) < np.abs(seconds[left] - wanted), right, left)
+    return np.where(np.abs(seconds[nearest] - wanted) <= HISTORY_TOLERANCE_S, nearest, np.arange(len(seconds)))
+
+
+def shifted_targets(frames: ClipFrames, spec: ActionSpec, shift_s: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """(N, T, C) targets and (N,) which are known throughout; with a shift, those of the moment shift_s after the frame."""
+    values, known = frame_targets(frames, spec)
+    is_known: NDArray[np.bool_] = np.all(known, axis=1)
+    if shift_s == 0.0:
+        return values, is_known
+    seconds = (frames.stamp_ns - frames.stamp_ns[0]) / 1e9
+    moments = seconds + shift_s
+    is_inside = (moments >= seconds[0]) & (moments <= seconds[-1])
+    flat = values.reshape(len(values), -1)
+    moved = np.stack([np.interp(moments, seconds, column) for column in flat.T], axis=1).reshape(values.shape)
+    was_known = np.interp(moments, seconds, is_known.astype(np.float64)) == 1.0
+    return moved, np.logical_and(is_inside, was_known)

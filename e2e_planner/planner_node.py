@@ -1,0 +1,166 @@
+"""Packed pictures and odometry in, trajectory out."""
+
+import dataclasses
+import sys
+
+import numpy as np
+from geometry_msgs.msg import Point, PoseStamped
+from nav_msgs.msg import Odometry, Path
+from rclpy.clock import Clock, ClockType
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory
+from visualization_msgs.msg import Marker, MarkerArray
+
+from e2e_planner.observation_assembler import ObservationAssembler
+from e2e_planner.planner_parameters import PlannerParameters
+from e2e_planner.policies import load_policy
+from mimic_contracts.action_spec import CAR
+from mimic_contracts.errors import MimicError
+from mimic_contracts.images import Frame
+from mimic_contracts.motion import yaw_quaternion
+from mimic_contracts.observation import Route
+from mimic_contracts.plan import Plan
+from mimic_contracts.rig import load_rig
+from mimic_contracts.ros_conversions import ego_state, ns_to_stamp, plan_message, rgb_array, stamp_to_ns
+from mimic_contracts.ros_lifecycle import ERROR, OK, RELIABLE_QOS, SENSOR_QOS, WARN, MimicNode, run_node
+
+DIAGNOSTICS_PERIOD_NS = 500_000_000
+SHOWN_PROBABILITY = 0.02  # alternatives below it are not drawn
+
+
+class PlannerNode(MimicNode):
+    """Plans once per frame; silent when it can't, and then says why in diagnostics."""
+
+    parameters_class = PlannerParameters
+
+    def configure(self) -> None:
+        """Load the policy, make publishers and subscriptions."""
+        p = self.parameters
+        self._policy = load_policy(p.policy, provider=p.execution_provider)
+        self._rig = load_rig(p.rig)
+        if self._policy.rig_name not in (None, self._rig.name):
+            raise MimicError(f"policy '{p.policy}' needs rig '{self._policy.rig_name}', the node's parameter rig is '{self._rig.name}'")
+        self._policy.reset()
+        tolerance_ns = 0 if p.lockstep else round(p.odometry_tolerance_s * 1e9)
+        self._assembler = ObservationAssembler(odometry_required=p.odometry_required, tolerance_ns=tolerance_ns)
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._steering_rad: float | None = None
+        self._waiting: Image | None = None
+        self._last_stamp_ns, self._plans, self._failures, self._diagnosed_ns = -1, 0, 0, 0
+        self._trajectory_publisher = self.create_publisher(JointTrajectory, p.trajectory_topic, RELIABLE_QOS)
+        self._path_publisher = self.create_publisher(Path, "/planning/path", SENSOR_QOS)
+        self._marker_publisher = self.create_publisher(MarkerArray, "/planning/markers", SENSOR_QOS)
+        qos = RELIABLE_QOS if p.lockstep else SENSOR_QOS
+        self._inputs = [
+            self.create_subscription(Image, p.frame_topic, self._on_frame, qos),
+            self.create_subscription(Odometry, p.odometry_topic, self._on_odometry, qos),
+            self.create_subscription(JointState, p.steering_topic, self._on_steering, qos),
+            self.create_subscription(String, p.route_command_topic, self._on_route_command, RELIABLE_QOS),
+        ]
+
+    def activate(self) -> None:
+        """Begin to plan; in lockstep, once somebody listens."""
+        if self.parameters.lockstep:
+            self.wait_for_subscribers(self._trajectory_publisher)
+
+    def cleanup(self) -> None:
+        """Destroy what configure made."""
+        for subscription in self._inputs:
+            self.destroy_subscription(subscription)
+        for publisher in (self._trajectory_publisher, self._path_publisher, self._marker_publisher):
+            self.destroy_publisher(publisher)
+
+    def _on_odometry(self, message: Odometry) -> None:
+        stamp_ns = stamp_to_ns(message.header.stamp)
+        try:
+            ego = dataclasses.replace(ego_state(message), steering_wheel_rad=self._steering_rad)
+        except MimicError as error:
+            self._fail(f"odometry: {error}", stamp_ns)
+            return
+        self._assembler.add_ego(ego, stamp_ns=stamp_ns)
+        if self._waiting is not None and stamp_to_ns(self._waiting.header.stamp) == stamp_ns:
+            frame, self._waiting = self._waiting, None
+            self._plan(frame, stamp_ns)
+
+    def _on_steering(self, message: JointState) -> None:
+        if message.position and np.isfinite(message.position[0]):
+            self._steering_rad = float(message.position[0])
+
+    def _on_route_command(self, message: String) -> None:
+        try:
+            self._assembler.set_route(Route(command=message.data))
+        except MimicError as error:
+            self.get_logger().warning(f"ignored: {error}")
+
+    def _on_frame(self, message: Image) -> None:
+        if not self.is_active:
+            return
+        stamp_ns = stamp_to_ns(message.header.stamp)
+        if self.parameters.lockstep and self.parameters.odometry_required and not self._assembler.has_state_at(stamp_ns):
+            self._waiting = message  # its odometry is on its way
+            return
+        self._plan(message, stamp_ns)
+
+    def _plan(self, message: Image, stamp_ns: int) -> None:
+        started_ns = self._steady.now().nanoseconds
+        if stamp_ns < self._last_stamp_ns:
+            self._policy.reset()  # the clock was set back: a new drive
+        self._last_stamp_ns = stamp_ns
+        try:
+            frames = {name: Frame(image=image, stamp_ns=stamp_ns) for name, image in self._rig.unpack(rgb_array(message)).items()}
+            plan = self._policy.plan(self._assembler.assemble(frames, stamp_ns=stamp_ns))
+        except MimicError as error:
+            self._fail(str(error), stamp_ns)
+            return
+        except Exception as error:  # noqa: BLE001  a user's own policy may raise anything; the node stays up and says so
+            self._fail(f"the policy raised {type(error).__name__}: {error}", stamp_ns)
+            return
+        self._trajectory_publisher.publish(plan_message(plan))
+        self._plans += 1
+        self._show(plan)
+        now_ns = self._steady.now().nanoseconds
+        if not self.parameters.lockstep and now_ns - self._diagnosed_ns > DIAGNOSTICS_PERIOD_NS:
+            self._diagnosed_ns = now_ns
+            values = {"plans": self._plans, "failures": self._failures, "planning_ms": (now_ns - started_ns) / 1e6, "model": plan.model_id}
+            self.diagnose(OK, "planning", values)
+
+    def _fail(self, reason: str, stamp_ns: int) -> None:
+        """Say why there is no plan; in lockstep it is the answer to the tick."""
+        self._failures += 1
+        self.get_logger().warning(reason, throttle_duration_sec=5.0)
+        self.diagnose(ERROR if self.parameters.lockstep else WARN, reason, {"failures": self._failures}, stamp_ns=stamp_ns)
+
+    def _show(self, plan: Plan) -> None:
+        """For people, when they look: the path that is driven, and its alternatives by probability."""
+        if plan.spec is not CAR:
+            return
+        x, y, yaw = (CAR.index(name) for name in ("x_m", "y_m", "yaw_rad"))
+        if self._path_publisher.get_subscription_count():
+            path = Path()
+            path.header.stamp, path.header.frame_id = ns_to_stamp(plan.stamp_ns), "base_link"
+            for row in plan.values:
+                pose = PoseStamped(header=path.header)
+                pose.pose.position.x, pose.pose.position.y = float(row[x]), float(row[y])
+                pose.pose.orientation.z, pose.pose.orientation.w = yaw_quaternion(float(row[yaw]))
+                path.poses.append(pose)
+            self._path_publisher.publish(path)
+        if self._marker_publisher.get_subscription_count():
+            markers = MarkerArray(markers=[Marker(action=Marker.DELETEALL)])
+            for index in np.flatnonzero(plan.probabilities >= SHOWN_PROBABILITY):
+                marker = Marker(ns="alternatives", id=int(index), type=Marker.LINE_STRIP, action=Marker.ADD)
+                marker.header.stamp, marker.header.frame_id = ns_to_stamp(plan.stamp_ns), "base_link"
+                marker.scale.x, marker.pose.orientation.w = 0.1, 1.0
+                marker.color.g, marker.color.b, marker.color.a = 0.8, 0.6, float(max(0.15, plan.probabilities[index]))
+                marker.points = [Point(x=float(row[x]), y=float(row[y])) for row in plan.alternatives[index]]
+                markers.markers.append(marker)
+            self._marker_publisher.publish(markers)
+
+
+def main() -> int:
+    """Run the node."""
+    return run_node(PlannerNode, "planner_node")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

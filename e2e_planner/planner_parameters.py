@@ -1,0 +1,22 @@
+"""Parameters of the planner node."""
+
+from dataclasses import dataclass
+
+from mimic_contracts.parameters import parameter
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannerParameters:
+    """See config/nodes/planner_node.yaml."""
+
+    policy: str = parameter("constant_velocity", "A run directory, an .onnx file with its card, a built-in name, or module:Class.")
+    rig: str = parameter("mono", "Rig file of the packed frames: a path, or a name in config/rigs.")
+    execution_provider: str = parameter("CPUExecutionProvider", "ONNX Runtime's execution provider: CPU, CUDA or TensorrtExecutionProvider.")
+    lockstep: bool = parameter(False, "Answer every tick of a simulator or replay, with the odometry of exactly its stamp.")
+    odometry_required: bool = parameter(True, "Don't plan without odometry. False: for recordings that have none.")
+    odometry_tolerance_s: float = parameter(0.1, "Real time: how far odometry may be from the picture's exposure.", low=0.0, high=1.0)
+    frame_topic: str = parameter("/perception/frame", "sensor_msgs/Image in: the rig's pictures packed in one.")
+    odometry_topic: str = parameter("/localization/kinematic_state", "nav_msgs/Odometry in.")
+    steering_topic: str = parameter("/vehicle/steering", "sensor_msgs/JointState in: steering wheel angle, optional.")
+    route_command_topic: str = parameter("/planning/route_command", "std_msgs/String in, optional: follow until one arrives.")
+    trajectory_topic: str = parameter("/planning/trajectory", "trajectory_msgs/JointTrajectory out.")

@@ -1,0 +1,150 @@
+"""What a training run is made of: one YAML file, validated before anything is computed."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mimic_contracts.action_spec import ActionSpec, action_spec
+from mimic_contracts.config import build, load_yaml, resolve_config
+from mimic_contracts.errors import ContractError
+from mimic_contracts.rig import Rig, load_rig
+from mimic_contracts.validation import check_choice, check_integer, check_number
+
+EGO_SCALES = {"speed_mps": 10.0, "yaw_rate_radps": 0.3, "acceleration_mps2": 2.0}  # what the network may be told, over its typical size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """Sizes. widths: channels of the encoder's stages; modes apply to the action spec `car`."""
+
+    widths: tuple[int, ...] = (16, 24, 48, 96, 128)
+    blocks: int = 1
+    width: int = 128
+    layers: int = 2
+    path_modes: int = 6
+    speed_modes: int = 8
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "widths", tuple(self.widths))
+        for i, width in enumerate(self.widths):
+            check_integer(f"widths[{i}]", width, low=4, high=1024)
+        for name, high in (("blocks", 8), ("width", 1024), ("layers", 8), ("path_modes", 64), ("speed_modes", 64)):
+            check_integer(name, getattr(self, name), low=1, high=high)
+        check_number("dropout", self.dropout, low=0.0, high=0.9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Applied in training only. yaw_rad, lateral_m: largest turn and shift of the camera, in `perturbed_share` of the
+    samples, with the target relabelled to return over return_s (at least return_m)."""
+
+    brightness: float = 0.25
+    contrast: float = 0.25
+    colour: float = 0.1
+    blur_px: float = 1.0
+    noise: float = 4.0
+    mirror: bool = False
+    perturbed_share: float = 0.5
+    yaw_rad: float = 0.0
+    lateral_m: float = 0.0
+    return_s: float = 2.0
+    return_m: float = 10.0
+
+    def __post_init__(self) -> None:
+        limits = {"brightness": 1.0, "contrast": 1.0, "colour": 1.0, "blur_px": 5.0, "noise": 64.0, "perturbed_share": 1.0}
+        limits |= {"yaw_rad": 0.3, "lateral_m": 2.0, "return_s": 10.0, "return_m": 100.0}
+        for name, high in limits.items():
+            check_number(name, getattr(self, name), low=0.0, high=high)
+        if not isinstance(self.mirror, bool):
+            raise ContractError(f"mirror: is {self.mirror!r}, must be true or false")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossWeights:
+    """Terms of the score that training minimises (LEARNING, 'five terms first'; perception heads come later)."""
+
+    trajectory: float = 1.0
+    mode: float = 0.2
+    speed: float = 0.3
+    control: float = 0.2
+
+    def __post_init__(self) -> None:
+        for name in ("trajectory", "mode", "speed", "control"):
+            check_number(name, getattr(self, name), low=0.0, high=100.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One training run. steps decide how long it takes; the same recipe, seed, data and thread count give the same weights.
+
+    ego_inputs: which of the vehicle's own signals the network is told (nothing that gives the label away), each left
+    out in a share `ego_dropout` of the samples; label_shift_s: the target is taken this much after the picture;
+    focus: how much more often frames are drawn in which the action changes; twin: also train the network without eyes.
+    """
+
+    name: str
+    action_spec: str
+    rig: str
+    steps: int
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    ema_decay: float = 0.995
+    seed: int = 0
+    threads: int = 2
+    precision: str = "32-true"
+    history_s: float = 0.2
+    ego_inputs: tuple[str, ...] = ()
+    ego_dropout: float = 0.5
+    label_shift_s: float = 0.0
+    focus: float = 2.0
+    val_every: int = 250
+    checkpoint_every: int = 250
+    twin: bool = True
+    network: Network = field(default_factory=Network)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    loss: LossWeights = field(default_factory=LossWeights)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ego_inputs", tuple(self.ego_inputs))
+        self.spec()
+        for name, high in (("steps", 10**7), ("batch_size", 4096), ("threads", 256), ("val_every", 10**7), ("checkpoint_every", 10**7)):
+            check_integer(name, getattr(self, name), low=1, high=high)
+        check_integer("seed", self.seed, low=0, high=2**31)
+        check_number("learning_rate", self.learning_rate, low=1e-7, high=1.0)
+        check_number("weight_decay", self.weight_decay, low=0.0, high=1.0)
+        check_number("ema_decay", self.ema_decay, low=0.0, high=0.99999)
+        check_choice("precision", self.precision, ("32-true", "bf16-mixed"))
+        check_number("history_s", self.history_s, low=0.0, high=2.0)
+        check_number("ego_dropout", self.ego_dropout, low=0.0, high=1.0)
+        check_number("label_shift_s", self.label_shift_s, low=-2.0, high=2.0)
+        check_number("focus", self.focus, low=0.0, high=10.0)
+        for name in self.ego_inputs:
+            check_choice("ego_inputs", name, tuple(EGO_SCALES))
+
+    def spec(self) -> ActionSpec:
+        """The action spec that this recipe trains."""
+        return action_spec(self.action_spec)
+
+    def load_rig(self) -> Rig:
+        """The rig that this recipe trains on."""
+        return load_rig(self.rig)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as in the YAML file."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str) -> "Recipe":
+        """From plain values; raises ContractError naming the key."""
+        sections: dict[str, type] = {"network": Network, "augmentation": Augmentation, "loss": LossWeights}
+        built: dict[str, Any] = {name: build(section, values[name], f"{where}: {name}") for name, section in sections.items() if name in values}
+        return build(cls, {**values, **built}, where)
+
+    @classmethod
+    def load(cls, name_or_path: str | Path) -> "Recipe":
+        """Read config/recipes/NAME.yaml or a path to such a file; raises MimicError or ContractError naming the key."""
+        path = resolve_config("recipes", name_or_path)
+        return cls.from_dict(load_yaml(path), str(path))

@@ -1,0 +1,62 @@
+"""Bags → clip store: pictures and signals put on one clock, cut into clips, sorted into train, val and test.
+
+    mimic extract drives/* --topics config/topics/simulator.yaml --out STORE
+    mimic extract ../shared/data/udacity_hmb3/* --topics udacity_hmb3 --out STORE
+    mimic extract drives/monday --topics MAP.yaml --out STORE --append
+    mimic extract ../shared/data/udacity_hmb3/* --topics udacity_hmb3 --out STORE --val-glob 'train_060*'
+
+The report goes to stderr and into STORE/extract_report.json: rates, gaps, jitter, clock offsets, what was left out, and
+what is missing and therefore masked. Data on stdout: path, clips and frames of the store, its hash.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from bag_tools.clip_store import ClipStore
+from bag_tools.extract import extract, report_text
+from bag_tools.topic_map import load_topic_map
+from mimic_contracts.errors import UsageError
+from perception.camera_core import CameraCore
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `mimic extract`."""
+    parser.add_argument("bags", metavar="BAG", nargs="+", type=Path, help="rosbag2 directory or file, or ROS 1 bag")
+    parser.add_argument("--topics", metavar="MAP", required=True, help="topic map: a YAML file or the name of one in config/topics")
+    parser.add_argument("--out", metavar="STORE", required=True, type=Path, help="directory of the clip store")
+    parser.add_argument("--append", action="store_true", help="add to an existing store")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing store")
+    parser.add_argument("--val-glob", metavar="GLOB", help="bags of the val split, in place of those that the map names")
+
+
+def validate(args: argparse.Namespace) -> None:
+    """Raise UsageError on arguments that make no sense."""
+    absent = [str(bag) for bag in args.bags if not bag.exists()]
+    if absent:
+        raise UsageError(f"no such bag: {', '.join(absent)}")
+    resolved = [bag.resolve() for bag in args.bags]
+    if len(set(resolved)) != len(resolved):
+        raise UsageError("a bag is given twice")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Extract; returns 0, or 1 when every bag was refused (by MimicError)."""
+    validate(args)
+    topic_map = load_topic_map(args.topics)
+    if args.val_glob:
+        topic_map = topic_map.with_val_glob(args.val_glob)
+    report = extract(args.bags, topic_map, args.out, ingest_factory=CameraCore, progress=_progress, append=args.append, overwrite=args.overwrite)
+    print(report_text(report), file=sys.stderr)
+    meta = ClipStore.open(args.out).meta
+    print(json.dumps({"store": str(args.out), "clips": meta.clip_count, "frames": meta.frame_count, "splits": report["splits"], "data_hash": meta.data_hash}))
+    return 0
+
+
+def _progress(frames: Iterable[Any], total: int) -> Iterable[Any]:
+    return tqdm(frames, total=total, desc="extract", unit="frame", file=sys.stderr, mininterval=0.5)
