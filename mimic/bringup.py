@@ -1,0 +1,244 @@
+"""Process tables: what a bring-up starts, for the launch files and for `mimic up` alike.
+
+A table (config/bringup/NAME.yaml) lists processes; each `${argument}` in it is replaced by the argument's value.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import yaml
+
+from mimic_contracts.config import build, config_dir, load_yaml, resolve_config
+from mimic_contracts.errors import ContractError, MimicError, UsageError
+from mimic_contracts.validation import check_choice, check_text
+
+EXECUTABLES = {
+    "camera_node": "perception.camera_node",
+    "planner_node": "e2e_planner.planner_node",
+    "vehicle_interface_node": "vehicle_interface.vehicle_interface_node",
+    "sim_node": "mimic_sim.sim_node",
+    "replay_node": "bag_tools.replay_node",
+    "record_node": "bag_tools.record_node",
+    "lifecycle_manager_node": "mimic.lifecycle_manager_node",
+}
+GRACE_S = 5.0  # after SIGINT, and again after SIGTERM
+LAST_LINES = 12
+POLL_S = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Argument:
+    """An argument of a table. An empty default that is not optional must be given."""
+
+    description: str
+    default: str = ""
+    choices: tuple[str, ...] = ()
+    required: bool = False
+
+    def __post_init__(self) -> None:
+        check_text("description", self.description)
+        object.__setattr__(self, "choices", tuple(map(str, self.choices)))
+        if self.choices and not self.required:
+            check_choice("default", self.default, self.choices)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessSpec:
+    """One process with everything substituted. when: it is started only if this is 'true'; ends_all: its end ends the bring-up."""
+
+    executable: str
+    name: str
+    parameters_file: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    remaps: Mapping[str, str] = field(default_factory=dict)
+    when: str = "true"
+    ends_all: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice("executable", self.executable, tuple(EXECUTABLES))
+        check_text("name", self.name)
+
+    def ros_arguments(self) -> list[str]:
+        """What follows `--ros-args`."""
+        arguments = ["-r", f"__node:={self.name}"]
+        if self.parameters_file:
+            arguments += ["--params-file", self.parameters_file]
+        for key, value in self.parameters.items():
+            arguments += ["-p", f"{key}:={json.dumps(value)}"]  # JSON is YAML, without its traps
+        for source, target in self.remaps.items():
+            arguments += ["-r", f"{source}:={target}"]
+        return arguments
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A bring-up: its arguments, and its processes before substitution. loopback: everything runs on this machine, in a
+    domain of its own (simulator, replay, tests); on a car the site's own settings hold."""
+
+    name: str
+    description: str
+    loopback: bool
+    arguments: Mapping[str, Argument]
+    processes: Sequence[Mapping[str, Any]]
+
+    @classmethod
+    def load(cls, name_or_path: str) -> "Table":
+        """Read config/bringup/NAME.yaml or a path to such a file; raises MimicError or ContractError naming the key."""
+        path = resolve_config("bringup", name_or_path)
+        content = load_yaml(path)
+        arguments = {name: build(Argument, values, f"{path}: arguments.{name}") for name, values in (content.get("arguments") or {}).items()}
+        return build(cls, {**content, "name": path.stem, "arguments": arguments}, str(path))
+
+    def process_specs(self, given: Mapping[str, str]) -> list[ProcessSpec]:
+        """The processes for these argument values; raises UsageError on an unknown, missing or impossible value."""
+        unknown = sorted(set(given) - set(self.arguments))
+        if unknown:
+            raise UsageError(f"{self.name}: unknown argument {', '.join(unknown)}; it has {', '.join(self.arguments)}")
+        values = {name: given.get(name, argument.default) for name, argument in self.arguments.items()}
+        for name, argument in self.arguments.items():
+            if argument.required and not values[name]:
+                raise UsageError(f"{self.name}: argument {name} is needed: {argument.description}")
+            if argument.choices and values[name] not in argument.choices:
+                raise UsageError(f"{self.name}: {name} is '{values[name]}', must be one of {', '.join(argument.choices)}")
+        specs = [build(ProcessSpec, self._substituted(process, values), f"{self.name}: processes") for process in self.processes]
+        started = [spec for spec in specs if spec.when == "true"]
+        names = {spec.name for spec in started}
+        return [_only_started(spec, names) for spec in started]
+
+    def _substituted(self, process: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
+        def substitute(value: Any) -> Any:
+            if isinstance(value, str):
+                try:
+                    replaced = Template(value).substitute(values)
+                except KeyError as error:
+                    raise ContractError(f"{self.name}: '{value}' names argument {error}, which the table does not declare") from error
+                # A value that is wholly an argument gets the type that YAML gives its text, as on a ROS command line.
+                return yaml.safe_load(replaced) if value.startswith("${") and value.endswith("}") and replaced else replaced
+            if isinstance(value, Mapping):
+                return {key: substitute(item) for key, item in value.items()}
+            return [substitute(item) for item in value] if isinstance(value, list) else value
+
+        substituted = {key: substitute(value) for key, value in process.items()}
+        if substituted.get("parameters_file"):
+            substituted["parameters_file"] = str(config_dir() / "nodes" / substituted["parameters_file"])
+        if "when" in substituted:
+            substituted["when"] = str(substituted["when"]).lower()
+        return substituted
+
+
+def _only_started(spec: ProcessSpec, names: set[str]) -> ProcessSpec:
+    """The lifecycle manager manages what is started, not what a condition left out."""
+    if spec.executable != "lifecycle_manager_node":
+        return spec
+    managed = [name for name in spec.parameters["node_names"] if name in names]
+    return ProcessSpec(executable=spec.executable, name=spec.name, parameters_file=spec.parameters_file, parameters={**spec.parameters, "node_names": managed})
+
+
+class Bringup:
+    """Running processes of a bring-up; made by `start`."""
+
+    def __init__(self, specs: Sequence[ProcessSpec], *, log_directory: Path, environment: Mapping[str, str], is_quiet: bool) -> None:
+        self.log_directory = log_directory
+        self._is_quiet = is_quiet
+        self._specs = {spec.name: spec for spec in specs}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        for spec in specs:
+            command = [sys.executable, "-m", EXECUTABLES[spec.executable], "--ros-args", *spec.ros_arguments()]
+            with (log_directory / f"{spec.name}.log").open("wb") as log:
+                self._processes[spec.name] = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log if is_quiet else None,
+                    stderr=subprocess.STDOUT if is_quiet else None,
+                    env=dict(environment),
+                    start_new_session=True,
+                    cwd=source_root(),
+                )
+
+    def wait_for_exit_of(self, name: str, *, timeout_s: float) -> None:
+        """Wait until this process ends with 0; raises MimicError when it, or any other meanwhile, fails, or time is up."""
+        deadline_s = time.monotonic() + timeout_s
+        while self._processes[name].poll() is None:
+            self._raise_for_failed()
+            if time.monotonic() > deadline_s:
+                raise MimicError(f"{name} did not end within {timeout_s:.0f} s:\n{self.last_lines(name)}")
+            with suppress(subprocess.TimeoutExpired):
+                self._processes[name].wait(POLL_S)
+        self._raise_for_failed()
+
+    def _raise_for_failed(self) -> None:
+        for name, process in self._processes.items():
+            if process.poll():
+                raise MimicError(f"{name} ended with exit code {process.returncode}:\n{self.last_lines(name)}")
+
+    def wait(self) -> int:
+        """Wait until a process whose end ends all does so, all have ended, or any fails; returns the exit code."""
+        while True:
+            codes = {name: process.poll() for name, process in self._processes.items()}
+            for name, code in codes.items():
+                if code:
+                    print(f"{name} ended with exit code {code}", file=sys.stderr)
+                    return code
+                if code == 0 and (self._specs[name].ends_all or None not in codes.values()):
+                    return 0
+            with suppress(subprocess.TimeoutExpired):
+                next(process for process in self._processes.values() if process.poll() is None).wait(POLL_S)
+
+    def last_lines(self, name: str) -> str:
+        """The end of a process's log."""
+        path = self.log_directory / f"{name}.log"
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+        return "\n".join(f"  {line}" for line in lines[-LAST_LINES:]) or "  (it wrote nothing)"
+
+    def stop(self) -> None:
+        """End all processes, the last started first: SIGINT, then SIGTERM, then SIGKILL."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            running = [process for process in reversed(self._processes.values()) if process.poll() is None]
+            for process in running:
+                os.killpg(process.pid, number)
+            deadline_s = time.monotonic() + GRACE_S
+            for process in running:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.01, deadline_s - time.monotonic()))
+
+
+@contextmanager
+def start(name: str, arguments: Mapping[str, str], *, log_directory: Path | None = None, is_quiet: bool = True) -> Iterator[Bringup]:
+    """Run a bring-up for the time of a `with` block; when quiet, logs go to log_directory, by default a temporary one."""
+    table = Table.load(name)
+    specs = table.process_specs(arguments)
+    directory = Path(tempfile.mkdtemp(prefix=f"mimic_{name}_")) if log_directory is None else log_directory
+    directory.mkdir(parents=True, exist_ok=True)
+    bringup = Bringup(specs, log_directory=directory, environment=child_environment(loopback=table.loopback), is_quiet=is_quiet)
+    try:
+        yield bringup
+    finally:
+        bringup.stop()
+
+
+def child_environment(*, loopback: bool) -> dict[str, str]:
+    """The environment of node processes: ours; with loopback, on this machine only and in a domain of its own."""
+    environment = {key: value for key, value in os.environ.items() if key != "_ROS_WHEELS_BOOTSTRAP_COMPLETE"}
+    if loopback:
+        environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+        environment.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 200))
+        environment["FASTDDS_DEFAULT_PROFILES_FILE"] = str(config_dir() / "dds" / "loopback.xml")
+    environment["PYTHONUNBUFFERED"] = "1"
+    return environment
+
+
+def source_root() -> Path | None:
+    """The source tree when we run from one, so that its packages are found without an installation."""
+    root = config_dir().parent
+    return root if (root / "setup.py").is_file() else None

@@ -1,0 +1,81 @@
+"""Brings the nodes of a bring-up to life in order: configures all, then activates all; undoes it when one can't."""
+
+import sys
+import time
+from dataclasses import fields
+
+import rclpy
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+
+from mimic.lifecycle_manager_parameters import LifecycleManagerParameters
+from mimic_contracts.errors import MimicError
+from mimic_contracts.parameters import parameters_from
+
+VERBS = {Transition.TRANSITION_CONFIGURE: "configure", Transition.TRANSITION_ACTIVATE: "activate", Transition.TRANSITION_DEACTIVATE: "deactivate"}
+
+
+class LifecycleManagerNode(Node):
+    """Needs no lifecycle itself: it does its work once, then waits for the end."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        declared = {f.name: list(f.default) if isinstance(f.default, tuple) else f.default for f in fields(LifecycleManagerParameters)}
+        values = {name: self.declare_parameter(name, default).value for name, default in declared.items()}
+        self.parameters = parameters_from(LifecycleManagerParameters, values, name)
+
+    def bring_up(self) -> None:
+        """Configure all nodes, then activate all; raises MimicError naming the node that did not follow."""
+        active: list[str] = []
+        try:
+            for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+                for node_name in self.parameters.node_names:
+                    self._change(node_name, transition)
+                    if transition == Transition.TRANSITION_ACTIVATE:
+                        active.append(node_name)
+        except MimicError:
+            for node_name in reversed(active):
+                self._change(node_name, Transition.TRANSITION_DEACTIVATE)
+            raise
+        self.get_logger().info(f"active: {', '.join(self.parameters.node_names)}")
+
+    def _change(self, node_name: str, transition: int) -> None:
+        timeout_s = self.parameters.service_timeout_s
+        client = self.create_client(ChangeState, f"{node_name}/change_state")
+        try:
+            if not client.wait_for_service(timeout_sec=timeout_s):
+                raise MimicError(f"{node_name}: did not appear within {timeout_s} s; see its log")
+            future = client.call_async(ChangeState.Request(transition=Transition(id=transition)))
+            deadline_s = time.monotonic() + timeout_s
+            while not future.done():
+                if time.monotonic() > deadline_s:
+                    raise MimicError(f"{node_name}: did not {VERBS[transition]} within {timeout_s} s; see its log")
+                rclpy.spin_once(self, timeout_sec=0.1)
+            if not future.result().success:
+                raise MimicError(f"{node_name}: could not {VERBS[transition]}; its log and /diagnostics say why")
+        finally:
+            self.destroy_client(client)
+
+
+def main() -> int:
+    """Bring up, then wait for the end; exit code 1 when a node did not follow."""
+    rclpy.init()
+    node = LifecycleManagerNode("lifecycle_manager_node")
+    try:
+        node.bring_up()
+        rclpy.spin(node)
+    except MimicError as error:
+        node.get_logger().error(str(error))
+        return 1
+    except (KeyboardInterrupt, ExternalShutdownException):
+        return 0
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
