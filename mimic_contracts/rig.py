@@ -1,7 +1,7 @@
 """Canonical cameras: the pictures that a model was trained for, whatever camera a vehicle has."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,11 @@ class Rig:
             images[camera.name] = packed[top : top + camera.height_px, : camera.width_px]
             top += camera.height_px
         return images
+
+
+def rig_cameras(rig: Rig) -> list[dict[str, Any]]:
+    """The geometry of a rig in plain values, so that the card of a model can say which one was meant."""
+    return [asdict(camera) for camera in rig.cameras]
 
 
 _ANGLES = {"roll_deg": "roll_rad", "pitch_deg": "pitch_rad", "yaw_deg": "yaw_rad", "horizontal_fov_deg": "horizontal_fov_rad"}

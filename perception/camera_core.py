@@ -13,6 +13,7 @@ from mimic_contracts.rig import Mounting, Rig
 from perception.image_decoding import decode_compressed, decode_raw
 
 Picture = NDArray[np.uint8]
+WAITING_FRAMES = 4  # pictures a camera that wait for the other cameras': what they may be late by, in frames
 
 
 class CameraCore:
@@ -30,8 +31,9 @@ class CameraCore:
         self._sync_tolerance_ns = sync_tolerance_ns
         self._infos: dict[str, CameraInfo] = {}
         self._warps: dict[str, Warp] = {}
-        self._waiting: dict[str, Frame] = {}
-        self.dropped_frames = 0
+        self._waiting: dict[str, list[Frame]] = {camera.name: [] for camera in rig.cameras}
+        self.dropped_frames = 0  # pictures that found no group
+        self.offsets_ns: dict[str, int] = {}  # of the last group: exposure after the reference camera's
 
     def set_camera_info(self, camera: str, info: CameraInfo) -> None:
         """Note a camera's intrinsics; its warp is made again when they change."""
@@ -43,44 +45,65 @@ class CameraCore:
         self._warps.pop(camera, None)
 
     def set_mounting(self, camera: str, mounting: Mounting) -> None:
-        """Note where a camera is mounted; its warp is made again."""
+        """Note where a camera is mounted; its warp is made again when that changes."""
         self._rig.camera(camera)
+        if self._mountings.get(camera) == mounting:
+            return
         self._mountings[camera] = mounting
         self._warps.pop(camera, None)
 
     def ingest(self, camera: str, image: RawImage | CompressedImage | Picture) -> Picture:
         """One picture (payload, or already decoded (H, W, 3) uint8 RGB) as the rig's camera sees it: (H, W, 3) uint8 RGB.
 
-        Raises MimicError when the payload is damaged, or nothing says how this camera looks at the world.
+        It may be the picture itself. May be called from several threads. Raises MimicError when the payload is damaged,
+        or nothing says how this camera looks at the world.
         """
         if isinstance(image, RawImage):
             image = decode_raw(image)
         elif isinstance(image, CompressedImage):
             image = decode_compressed(image)
-        if camera not in self._warps or self._warps[camera].source_shape != image.shape:
-            self._warps[camera] = self._make_warp(camera, image.shape)
-        return self._warps[camera](image)
+        warp = self._warps.get(camera)
+        if warp is None or warp.source_shape != image.shape:
+            warp = self._warps[camera] = self._make_warp(camera, image.shape)
+        return warp(image)
 
     def add(self, camera: str, image: RawImage | CompressedImage | Picture, *, stamp_ns: int) -> dict[str, Frame] | None:
-        """Ingest a picture; all of the rig's once each has one exposed within the tolerance of the reference camera's.
+        """Ingest a picture; returns a group, one of each camera, once all have one that was exposed together.
 
-        The reference camera is the rig's first. Pictures that find no group are dropped and counted.
+        The newest picture of the reference camera (the rig's first) for which every other camera has one within the
+        tolerance makes the group, of the nearest ones. What arrived before those is dropped and counted.
+        Errors as of `ingest`.
         """
         newcomer = Frame(image=self.ingest(camera, image), stamp_ns=stamp_ns)
-        self.dropped_frames += camera in self._waiting
-        self._waiting[camera] = newcomer
-        if len(self._waiting) < len(self._rig.cameras):
-            return None
-        stamps = {name: frame.stamp_ns for name, frame in self._waiting.items()}
-        newest = max(stamps.values())
-        late = [name for name, stamp in stamps.items() if newest - stamp > self._sync_tolerance_ns]
-        for name in late:
-            del self._waiting[name]
+        waiting = self._waiting[camera]
+        waiting.append(newcomer)
+        if len(waiting) > WAITING_FRAMES:
+            waiting.pop(0)
             self.dropped_frames += 1
-        if late:
-            return None
-        group, self._waiting = self._waiting, {}
+        reference = self._rig.cameras[0].name
+        for frame in reversed(self._waiting[reference]):
+            group = self._group_of(frame)
+            if group is not None:
+                self._release(group)
+                self.offsets_ns = {name: member.stamp_ns - frame.stamp_ns for name, member in group.items()}
+                return group
+        return None
+
+    def _group_of(self, reference: Frame) -> dict[str, Frame] | None:
+        """In the rig's order, what each camera exposed nearest to a picture of the reference camera; None: too far off."""
+        group = {}
+        for number, (name, waiting) in enumerate(self._waiting.items()):
+            nearest = reference if number == 0 else min(waiting, key=lambda frame: abs(frame.stamp_ns - reference.stamp_ns), default=None)
+            if nearest is None or abs(nearest.stamp_ns - reference.stamp_ns) > self._sync_tolerance_ns:
+                return None
+            group[name] = nearest
         return group
+
+    def _release(self, group: Mapping[str, Frame]) -> None:
+        for name, frame in group.items():
+            position = next(i for i, other in enumerate(self._waiting[name]) if other is frame)
+            del self._waiting[name][: position + 1]
+            self.dropped_frames += position
 
     def _make_warp(self, camera: str, source_shape: tuple[int, ...]) -> "Warp":
         spec = self._rig.camera(camera)
@@ -108,17 +131,24 @@ class Warp:
         v, u = np.mgrid[0:height_px, 0:width_px]
         self._is_identity = source_shape[:2] == (height_px, width_px) and bool(np.abs(table - np.stack([u, v], axis=-1)).max() < 1e-3)
         self._coarse, self._fine = cv2.convertMaps(table.astype(np.float32), None, cv2.CV_16SC2)
-        # Source pixels a canonical pixel, in the middle: a large camera is averaged before it is sampled, or it would alias.
-        middle = table[height_px // 2]
-        self._average_px = max(1, round(float(np.median(np.abs(np.diff(middle[:, 0]))))))
+        self._box_px = (_box_px(np.diff(table[height_px // 2, :, 0])), _box_px(np.diff(table[:, width_px // 2, 1])))
 
     def __call__(self, image: Picture) -> Picture:
         """(H, W, 3) uint8 RGB as the canonical camera sees it; black where the source sees nothing."""
         if self._is_identity:
             return image
-        if self._average_px > 1:
-            image = cv2.blur(image, (self._average_px, self._average_px))
+        if self._box_px != (1, 1):
+            image = cv2.blur(image, self._box_px)
         return cv2.remap(image, self._coarse, self._fine, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+
+
+def _box_px(steps_px: NDArray[np.float64]) -> int:
+    """Over how many source pixels to average before sampling in steps of so many, or a large camera would alias.
+
+    Odd, because an even box would move the picture by half a pixel.
+    """
+    seen = np.abs(steps_px[steps_px != 0.0])
+    return 2 * int(np.median(seen) / 2.0 + 1e-6) + 1 if seen.size else 1
 
 
 def _same_info(a: CameraInfo, b: CameraInfo) -> bool:

@@ -23,6 +23,10 @@ class CameraParameters:
     lockstep: bool = parameter(False, "Answer every tick of a simulator or replay; topics are then reliable.")
     min_rate_hz: float = parameter(5.0, "Report a lower rate of pictures.", low=0.1, high=200.0)
     max_age_s: float = parameter(0.5, "Report an older last picture.", low=0.05, high=10.0)
+    frozen_after: int = parameter(10, "Report so many identical pictures in a row.", low=2, high=1000)
+    dark_below: float = parameter(8.0, "Report a lower mean brightness of 0 to 255.", low=0.0, high=255.0)
+    bright_above: float = parameter(247.0, "Report a higher mean brightness of 0 to 255.", low=0.0, high=255.0)
+    blocked_detail_below: float = parameter(0.02, "Report less detail, relative to the brightness; clear pictures have 0.08 and more.", low=0.0, high=1.0)
     diagnostics_rate_hz: float = parameter(2.0, "Rate of diagnostics in real time.", low=0.1, high=20.0)
 
 

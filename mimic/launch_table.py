@@ -1,0 +1,52 @@
+"""A launch description from a process table: the same processes and parameters as `mimic up`."""
+
+import tempfile
+from typing import Any
+
+import yaml
+from launch.actions import DeclareLaunchArgument, EmitEvent, LogInfo, OpaqueFunction, RegisterEventHandler, SetEnvironmentVariable
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from launch import LaunchContext, LaunchDescription
+from mimic.bringup import ProcessSpec, Table, child_environment
+
+
+def describe(name: str) -> LaunchDescription:
+    """The launch description of config/bringup/NAME.yaml."""
+    table = Table.load(name)
+    declared = []
+    for key, argument in table.arguments.items():
+        options: dict[str, Any] = {"choices": list(argument.choices)} if argument.choices else {}
+        if not argument.required:
+            options["default_value"] = argument.default
+        declared.append(DeclareLaunchArgument(key, description=argument.description, **options))
+    return LaunchDescription([*declared, OpaqueFunction(function=lambda context: actions(table, context))])
+
+
+def actions(table: Table, context: LaunchContext) -> list[Any]:
+    """The nodes for the arguments of this launch."""
+    given = {key: LaunchConfiguration(key).perform(context) for key in table.arguments}
+    isolation = []
+    if table.loopback:
+        environment = child_environment(loopback=True)
+        keys = ("ROS_AUTOMATIC_DISCOVERY_RANGE", "FASTDDS_DEFAULT_PROFILES_FILE")
+        isolation = [SetEnvironmentVariable(key, environment[key]) for key in keys]
+    nodes = []
+    for spec in table.process_specs(given):
+        node = node_of(spec)
+        nodes.append(node)
+        if spec.ends_all:
+            end = [LogInfo(msg=f"{spec.name} has ended"), EmitEvent(event=Shutdown(reason=f"{spec.name} has ended"))]
+            nodes.append(RegisterEventHandler(OnProcessExit(target_action=node, on_exit=end)))
+    return [*isolation, *nodes]
+
+
+def node_of(spec: ProcessSpec) -> Node:
+    """One process of the table as a launch action; parameters go by file, so that their types survive."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", prefix=f"{spec.name}_", delete=False) as file:
+        yaml.safe_dump({spec.name: {"ros__parameters": dict(spec.parameters)}}, file)
+    parameters = [p for p in (spec.parameters_file, file.name) if p]
+    return Node(package="mimic_drive", executable=spec.executable, name=spec.name, parameters=parameters, remappings=list(spec.remaps.items()), output="screen")
