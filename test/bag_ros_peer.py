@@ -1,0 +1,85 @@
+"""The other side of the recording tests, in a process of its own: a lockstep publisher, and the lifecycle of record_node."""
+
+import sys
+
+import numpy as np
+import rclpy
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rclpy.duration import Duration
+from sensor_msgs.msg import Image
+from std_msgs.msg import String
+
+from mimic_contracts.ros_conversions import odometry_message, rgb_message
+from mimic_contracts.ros_lifecycle import LATCHED_QOS, RELIABLE_QOS
+
+TIMEOUT_S = 20.0
+
+
+class Peer:
+    """Publishes pictures and odometry in lockstep with itself, as fast as it can, and a latched text."""
+
+    def __init__(self) -> None:
+        self.node = rclpy.create_node("recording_peer")
+        self.pictures = self.node.create_publisher(Image, "/camera/front/image_raw", RELIABLE_QOS)
+        self.odometry = self.node.create_publisher(
+            type(odometry_message(stamp_ns=0, pose=np.zeros(3), speed_mps=0.0, yaw_rate_radps=0.0)), "/odom", RELIABLE_QOS
+        )
+        self.mode = self.node.create_publisher(String, "/vehicle/mode", LATCHED_QOS)
+        self.mode.publish(String(data="engaged"))
+        self.answers = self.node.create_subscription(Image, "/camera/front/image_raw", self._answer, RELIABLE_QOS)
+        self.answered_ns = -1
+
+    def _answer(self, message: Image) -> None:
+        self.answered_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+
+    def wait_for_recorder(self) -> None:
+        """Block until both this node and a recorder are subscribed."""
+        event = self.node.create_timer(0.02, lambda: None)
+        for _ in range(int(TIMEOUT_S / 0.02)):
+            if self.pictures.get_subscription_count() == 2 and self.odometry.get_subscription_count() == 1:
+                self.node.destroy_timer(event)
+                return
+            rclpy.spin_once(self.node, timeout_sec=1.0)
+        raise SystemExit("no recorder subscribed")
+
+    def drive(self, ticks: int) -> None:
+        """Publish tick k, wait for the answer to it, publish k + 1."""
+        picture = np.zeros((128, 256, 3), np.uint8)
+        for tick in range(ticks):
+            stamp_ns = (tick + 1) * 50_000_000
+            self.odometry.publish(odometry_message(stamp_ns=stamp_ns, pose=np.array([tick, 0.0, 0.0]), speed_mps=5.0, yaw_rate_radps=0.0))
+            self.pictures.publish(rgb_message(picture, stamp_ns=stamp_ns, frame_id="camera"))
+            while self.answered_ns != stamp_ns:
+                rclpy.spin_once(self.node, timeout_sec=TIMEOUT_S)
+        for publisher in (self.pictures, self.odometry):
+            publisher.wait_for_all_acked(Duration(seconds=TIMEOUT_S))
+
+    def change_state(self, transition: int) -> bool:
+        """One lifecycle transition of record_node."""
+        client = self.node.create_client(ChangeState, "/record_node/change_state")
+        if not client.wait_for_service(timeout_sec=TIMEOUT_S):
+            raise SystemExit("record_node did not come up")
+        future = client.call_async(ChangeState.Request(transition=Transition(id=transition)))
+        rclpy.spin_until_future_complete(self.node, future, timeout_sec=TIMEOUT_S)
+        return bool(future.result().success)
+
+
+def main(role: str, ticks: int) -> None:
+    """'publish' drives once a recorder is there; 'lifecycle' takes record_node through its life around the drive."""
+    rclpy.init()
+    peer = Peer()
+    if role == "lifecycle":
+        assert peer.change_state(Transition.TRANSITION_CONFIGURE), "configure"
+        assert peer.change_state(Transition.TRANSITION_ACTIVATE), "activate"
+        peer.drive(ticks)
+        assert peer.change_state(Transition.TRANSITION_DEACTIVATE), "deactivate"
+    else:
+        peer.wait_for_recorder()
+        peer.drive(ticks)
+    print("done", flush=True)
+    rclpy.shutdown()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,103 @@
+"""Topic maps are checked to the last key; mountings come from /tf_static where the map gives none."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from bag_helpers import MAP, topic_map
+
+from bag_tools.tf_static import Transform, mounting_from_transforms, rotation_matrix
+from bag_tools.topic_map import Block, bag_name, field_path, load_topic_map
+from mimic_contracts.config import config_dir
+from mimic_contracts.errors import MimicError
+from mimic_contracts.rig import Mounting
+
+
+@pytest.mark.parametrize("path", sorted((config_dir() / "topics").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_map_that_is_shipped_is_valid(path: Path) -> None:
+    load_topic_map(path.stem)
+
+
+def test_a_map_reads_as_written(tmp_path: Path) -> None:
+    loaded = topic_map(tmp_path)
+    assert loaded.blocks() == [("test", Block(start=0.8, end=1.0)), ("val", Block(start=0.6, end=0.8))]
+    assert loaded.identity(Path("somewhere/monday.mcap.zstd"))["drive_id"] == "monday"
+    assert loaded.split_of_bag(Path("x")) == "train"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("rig: mono", "rig: monoo", "rigs: 'monoo'"),
+        ("rig: mono\n", "", "missing key rig"),
+        ("rig: mono\n", "rig: mono\nspeed: 3\n", "unknown key speed"),
+        ("frame_rate_hz: 20.0", "frame_rate_hz: fast", "frame_rate_hz: is 'fast', must be a number"),
+        ("frame_rate_hz: 20.0", "frame_rate_hz: 2.0", "max_gap_s: is 0.25, must be at least a frame period"),
+        ("  front: {", "  rear: {", "rig 'mono' has front"),
+        ("crop: {left_px: 0, top_px: 40, width_px: 160, height_px: 80}", "", "exactly one of them must be given"),
+        ("crop: {left_px: 0,", "crop: {left_px: -1,", "cameras.front.crop: crop.left_px: is -1"),
+        ("height_px: 80}", "height_px: 80}, mounting: {x_m: far}", "cameras.front.mounting"),
+        ("steering_wheel_rad:", "steering_angle:", "signals.steering_angle: unknown signal"),
+        (', field: "position[0]"', "", "signals.steering_wheel_rad: missing key field"),
+        ('"position[0]"', '"position[0"', r"field: is 'position\[0'"),
+        ('"position[0]"}', '"position[0]", factor: left}', "factor: is 'left', must be a number"),
+        ('  train: ["*"]', '  training: ["*"]', "splits.training: unknown split"),
+        ('  train: ["*"]', "  train: all", "splits.train: is 'all', must be a list"),
+        ("{start: 0.6, end: 0.8}", "{start: 0.8, end: 0.6}", r"splits.val\[0\]: end: is 0.6"),
+        ("region: desk", 'region: desk\nbag_pattern: "("', "is no regular expression"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, old: str, new: str, words: str) -> None:
+    assert old in MAP
+    with pytest.raises(MimicError, match=words):
+        topic_map(tmp_path, MAP.replace(old, new, 1))
+
+
+def test_ids_come_from_the_path(tmp_path: Path) -> None:
+    text = MAP.replace('drive_id: "{bag}"', 'drive_id: "{town}_{bag}"\nbag_pattern: "(?P<town>town[0-9]+)/(?P<driver>[a-z]+)/"')
+    identity = topic_map(tmp_path, text.replace("driver_id: tester", 'driver_id: "{driver}"')).identity(Path("drives/town03/calm/bag_7"))
+    assert identity == {"drive_id": "town03_bag_7", "vehicle_id": "test_car", "driver_id": "calm", "region": "desk"}
+    with pytest.raises(MimicError, match="is not found in its path"):
+        topic_map(tmp_path, text).identity(Path("drives/bag_7"))
+    with pytest.raises(MimicError, match="bad placeholder: 'who'"):
+        topic_map(tmp_path, MAP.replace("{bag}", "{who}")).identity(Path("bag_7"))
+
+
+def test_a_bag_of_no_split_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(MimicError, match=r"no glob of splits matches its name; they are town\*"):
+        topic_map(tmp_path, MAP.replace('train: ["*"]', 'train: ["town*"]')).split_of_bag(Path("field_1"))
+
+
+@pytest.mark.parametrize(("path", "name"), [("a/b.mcap", "b"), ("b.db3.zstd", "b"), ("x/c.bag", "c"), ("drive.1", "drive.1")])
+def test_names_of_bags(path: str, name: str) -> None:
+    assert bag_name(Path(path)) == name
+
+
+def test_field_paths() -> None:
+    message = SimpleNamespace(twist=SimpleNamespace(linear=SimpleNamespace(x=3.0)), position=[1.0, 2.0])
+    assert field_path("twist.linear.x")(message) == 3.0
+    assert field_path("position[1]")(message) == 2.0
+    assert field_path("")(message) is message
+
+
+def quaternion(matrix: np.ndarray) -> dict[str, float]:
+    w = np.sqrt(max(0.0, 1.0 + np.trace(matrix))) / 2.0
+    x, y, z = (matrix[2, 1] - matrix[1, 2], matrix[0, 2] - matrix[2, 0], matrix[1, 0] - matrix[0, 1]) / (4.0 * w)
+    return {"x": float(x), "y": float(y), "z": float(z), "w": float(w)}
+
+
+def test_the_mounting_follows_from_a_chain_of_transforms() -> None:
+    truth = Mounting(x_m=1.5, y_m=0.3, z_m=1.4, yaw_rad=0.5, pitch_rad=0.1, roll_rad=-0.05)
+    body_to_optical = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+    roof = Transform(parent="base_link", rotation=np.eye(3), translation_m=np.array([1.0, 0.0, 1.0]))
+    camera = Transform(parent="roof", rotation=rotation_matrix(**quaternion(truth.rotation())), translation_m=np.array([0.5, 0.3, 0.4]))
+    optical = Transform(parent="camera", rotation=body_to_optical, translation_m=np.zeros(3))
+    tree = {"roof": roof, "camera": camera, "optical": optical}
+    found = mounting_from_transforms(tree, base_frame="base_link", optical_frame="optical")
+    for name in ("x_m", "y_m", "z_m", "yaw_rad", "pitch_rad", "roll_rad"):
+        assert getattr(found, name) == pytest.approx(getattr(truth, name), abs=1e-9)
+    with pytest.raises(MimicError, match="no chain from 'map' to 'optical'"):
+        mounting_from_transforms(tree, base_frame="map", optical_frame="optical")
+    with pytest.raises(MimicError, match="quaternion"):
+        rotation_matrix(x=0.0, y=0.0, z=0.0, w=0.0)
