@@ -1,0 +1,89 @@
+"""How fast the simulator is: pictures per second by look and camera, the expert, and a whole drive in process.
+
+python benchmarks/sim_speed.py            about a minute; figures on stdout as JSON
+python benchmarks/sim_speed.py --busy     the same beside a process that keeps one core busy
+"""
+
+import argparse
+import json
+import multiprocessing
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from mimic_contracts.rig import load_rig
+from mimic_sim import engine
+from mimic_sim.looks import LOOKS
+from mimic_sim.renderer import Renderer
+from mimic_sim.route_spec import RouteSpec
+from mimic_sim.scene_meshes import scene_mesh
+from mimic_sim.video import FILM_CAMERA, PICTURE_CAMERA
+from mimic_sim.world import Simulation, build_world
+
+FRAMES = 150
+
+
+def timed(name: str, work: Callable[[np.ndarray], object], poses: np.ndarray) -> dict[str, float]:
+    """Calls per second, and milliseconds of CPU (all threads) per call: the second holds on a busy machine too."""
+    for pose in poses[:5]:
+        work(pose)
+    wall_s, cpu_s = time.perf_counter(), time.process_time()
+    for pose in poses:
+        work(pose)
+    wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
+    return {f"{name}_per_s": len(poses) / wall_s, f"{name}_cpu_ms": 1e3 * cpu_s / len(poses)}
+
+
+def spin() -> None:
+    """Keep one core busy."""
+    while True:
+        pass
+
+
+def measure() -> dict[str, object]:
+    """All figures."""
+    figures: dict[str, object] = {}
+    mono, quad = load_rig("mono"), load_rig("quad")
+    world = build_world(RouteSpec(route_id="bench"))
+    started_s = time.perf_counter()
+    mesh = scene_mesh(world.network, seed=1)
+    figures["scene_build_s"] = time.perf_counter() - started_s
+    figures["scene_triangles"] = len(mesh.vertices) // 2
+    # Six stretches of the course, a tick of 0.05 s at 11 m/s apart, as a drive renders them.
+    stations = np.linspace(0.0, world.lane_line.length_m, 6, endpoint=False)[:, None] + 0.55 * np.arange(FRAMES // 6)
+    poses = world.lane_line.poses(stations.ravel())
+    for look in LOOKS:
+        with Renderer(mesh, build_world(RouteSpec(route_id="bench", look=look)).look, mono.cameras) as renderer:
+            figures |= timed(f"mono_{look}", lambda pose, r=renderer: r.pictures(pose, 0), poses)
+    with Renderer(mesh, world.look, [*mono.cameras, *quad.cameras[1:], FILM_CAMERA, PICTURE_CAMERA]) as renderer:
+        standing = np.repeat(poses[:1], FRAMES, axis=0)
+        figures |= timed("mono_day_standing", lambda pose: renderer.render(mono.cameras[0], pose), standing)
+        figures |= timed("quad_day", lambda pose: [renderer.render(c, pose) for c in quad.cameras], poses)
+        figures |= timed("film_360x640", lambda pose: renderer.render(FILM_CAMERA, pose), poses[::4])
+        figures |= timed("picture_540x960", lambda pose: renderer.render(PICTURE_CAMERA, pose), poses[::8])
+    simulation = Simulation(world)
+    figures |= timed("expert_plan", lambda _: simulation.expert_plan(), poses)
+    started_s = time.perf_counter()
+    drive = engine.drive(None, world, look=lambda pose, stamp_ns: {})
+    figures["expert_lap_simulated_s"] = len(drive) * world.route.tick_s
+    figures["engine_ticks_per_s_without_pictures"] = len(drive) / (time.perf_counter() - started_s)
+    return figures
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--busy", action="store_true", help="keep one core busy meanwhile")
+    args = parser.parse_args()
+    busy = multiprocessing.Process(target=spin, daemon=True)
+    if args.busy:
+        busy.start()
+    figures = {key: round(value, 3) if isinstance(value, float) else value for key, value in measure().items()}
+    if args.busy:
+        busy.terminate()
+    print(json.dumps({"busy": args.busy, **figures}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Record drives of the built-in simulator, over ROS, into bags.
+
+    mimic sim record --towns course --drivers expert --hours 0.2 --seed 1 --disturb --out out/drives
+    mimic sim record --towns course --drivers expert --hours 1 --seed 2 --looks day,rain --out out/wet
+
+OUT/drive_0000, drive_0001 … are bags (MCAP), one lap each, with drive.json (what was driven) and rows.parquet (one row
+a tick) inside. Every drive has its own light and weather, buildings, trees and starting place; with --disturb the car
+is pushed about in a third of the time, and the recorded /sim/expert_trajectory is what the expert would do from there.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from dataclasses import asdict, replace
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from mimic_contracts.errors import MimicError, UsageError
+from mimic_sim.course import COURSES
+from mimic_sim.drive_result import DriveResult
+from mimic_sim.looks import LOOKS
+from mimic_sim.route_spec import RouteSpec
+from mimic_sim.world import COMPLETED, build_world
+
+DRIVERS = ("expert",)
+TICK_S = 0.1
+MIN_LAPS = 0.05  # a rest of the hours that is shorter is not worth a drive
+SLOWEST = 4.0  # seconds of waiting per simulated second before a recording counts as hung
+BRINGUP = "sim_record"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    record = verbs.add_parser("record", help="drives of simulated drivers, into bags", description=__doc__, formatter_class=parser.formatter_class)
+    record.add_argument("--towns", required=True, help=f"comma-separated, of: {', '.join(COURSES)}")
+    record.add_argument("--drivers", required=True, help=f"comma-separated, of: {', '.join(DRIVERS)}")
+    record.add_argument("--hours", required=True, type=float, help="simulated time in all")
+    record.add_argument("--seed", type=int, default=1, help="decides looks, places and disturbances (default: 1)")
+    record.add_argument("--looks", default=",".join(LOOKS), help="comma-separated, taken in turn (default: all)")
+    record.add_argument("--disturb", action="store_true", help="push the car about, to record how the expert comes back")
+    record.add_argument("--out", required=True, type=Path, help="directory for the bags")
+    record.add_argument("--overwrite", action="store_true", help="replace OUT")
+
+
+def routes_of(args: argparse.Namespace) -> list[RouteSpec]:
+    """The drives to record; raises UsageError when the arguments make no sense."""
+    towns, looks, drivers = args.towns.split(","), args.looks.split(","), args.drivers.split(",")
+    for option, given, known in (("towns", towns, COURSES), ("looks", looks, LOOKS), ("drivers", drivers, DRIVERS)):
+        unknown = [name for name in given if name not in known]
+        if unknown:
+            raise UsageError(f"--{option}: '{', '.join(unknown)}' is unknown, must be of: {', '.join(known)}")
+    if not 0.0 < args.hours <= 1000.0:
+        raise UsageError(f"--hours: is {args.hours}, must be over 0 and at most 1000")
+    if args.seed < 0:
+        raise UsageError(f"--seed: is {args.seed}, must not be negative")
+    if args.out.exists() and not args.overwrite:
+        raise UsageError(f"--out: '{args.out}' exists: choose another or add --overwrite")
+    rng = np.random.default_rng(args.seed)
+    routes: list[RouteSpec] = []
+    left_s = args.hours * 3600.0
+    for town, look in zip(cycle(towns), cycle(looks), strict=False):  # both go on for ever
+        seed = int(rng.integers(2**31))
+        route = RouteSpec(route_id=f"drive_{len(routes):04d}", course=town, look=look, seed=seed, tick_s=TICK_S, is_disturbed=args.disturb)
+        world = build_world(route)
+        laps = min(left_s / world.nominal_duration_s, 1.0)
+        if routes and laps < MIN_LAPS:
+            return routes
+        start_m = round(float(rng.uniform(0.0, world.lane_line.length_m)), 1)
+        routes.append(replace(route, laps=round(max(laps, MIN_LAPS), 4), start_m=start_m))
+        left_s -= laps * world.nominal_duration_s
+    raise AssertionError("unreachable: the loop ends by its return")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Record all drives; OUT appears when all are whole."""
+    routes = routes_of(args)
+    partial = args.out.with_name(f".{args.out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    started_s = time.monotonic()
+    simulated_s = 0.0
+    for route in tqdm(routes, desc="recording", unit="drive", file=sys.stderr):
+        drive = _record(route, partial)
+        simulated_s += len(drive) * route.tick_s
+    if args.out.exists():
+        shutil.rmtree(args.out)
+    partial.replace(args.out)
+    wall_s = time.monotonic() - started_s
+    print(json.dumps({"drives": len(routes), "simulated_s": round(simulated_s, 1), "wall_s": round(wall_s, 1), "out": str(args.out)}))
+    return 0
+
+
+def _record(route: RouteSpec, out: Path) -> DriveResult:
+    """One drive through the simulator and recorder nodes; raises MimicError when it was not driven to its end."""
+    from mimic.bringup import start
+
+    bag, rows = out / route.route_id, out / f"{route.route_id}.rows.parquet"
+    arguments = {
+        "route_id": route.route_id,
+        "course": route.course,
+        "look": route.look,
+        "seed": str(route.seed),
+        "start_m": str(route.start_m),
+        "laps": str(route.laps),
+        "tick_s": str(route.tick_s),
+        "is_disturbed": str(route.is_disturbed).lower(),
+        "bag": str(bag.resolve()),
+        "rows": str(rows.resolve()),
+    }
+    duration_s = build_world(route).nominal_duration_s
+    with start(BRINGUP, arguments) as bringup:
+        bringup.wait_for_exit_of("sim_node", timeout_s=60.0 + SLOWEST * duration_s)
+    drive = DriveResult.load(rows)
+    if drive.ended != COMPLETED:
+        raise MimicError(f"{route.route_id}: the expert did not complete it but ended as {drive.ended}")
+    if not bag.is_dir():
+        raise MimicError(f"{route.route_id}: the recorder left no bag")
+    rows.replace(bag / "rows.parquet")
+    (bag / "drive.json").write_text(json.dumps({"driver": "expert", **asdict(route)}, indent=2) + "\n", encoding="utf-8")
+    return drive

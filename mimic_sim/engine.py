@@ -1,0 +1,105 @@
+"""A policy drives closed loop in one process: the same numbers as over ROS in lockstep, without the messages.
+
+Tick 0: odometry and picture, plan, request to engage. From tick 1 on: commands.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimic_contracts.errors import ContractError, MimicError
+from mimic_contracts.images import Frame
+from mimic_contracts.observation import EgoState, Observation
+from mimic_contracts.plan import Plan
+from mimic_contracts.policy import Policy
+from mimic_contracts.rig import Rig, load_rig
+from mimic_contracts.validation import check_choice
+from mimic_sim.drive_result import DriveResult
+from mimic_sim.world import Simulation, World
+from vehicle_interface.adapters import Twist2D, twist_from_command
+from vehicle_interface.core import InterfaceOutput, VehicleInterfaceCore
+from vehicle_interface.vehicle_interface_parameters import VehicleInterfaceParameters
+
+PICTURES = ("as_is", "black")
+Look = Callable[[NDArray[np.float64], int], Mapping[str, NDArray[np.uint8]]]  # pose (3,), stamp_ns → camera name → picture
+
+
+class Autopilot:
+    """The vehicle interface of a drive in process: it is engaged with the first plan and asked once per tick."""
+
+    def __init__(self, world: World) -> None:
+        self._core = VehicleInterfaceCore(world.vehicle, VehicleInterfaceParameters(vehicle=world.route.vehicle, lockstep=True))
+        self._is_engaged = False
+
+    def command(self, simulation: Simulation, plan: Plan) -> tuple[Twist2D | None, InterfaceOutput]:
+        """The answer to one tick; raises ContractError on a plan that cannot be driven, MimicError when it can't engage."""
+        now_ns, odometry = simulation.stamp_ns, simulation.odometry()
+        self._core.set_odometry(stamp_ns=now_ns, pose=odometry.pose, speed_mps=odometry.speed_mps, yaw_rate_radps=odometry.yaw_rate_radps, steady_ns=now_ns)
+        self._core.set_plan(plan, steady_ns=now_ns)
+        output = self._core.step(now_ns=now_ns, steady_ns=now_ns)
+        if not self._is_engaged:
+            self._is_engaged, reason = self._core.request_engage(True, now_ns=now_ns, steady_ns=now_ns)
+            if not self._is_engaged:
+                raise MimicError(f"the vehicle interface refuses to engage: {reason}")
+        return None if output.command is None else twist_from_command(output.command), output
+
+
+def drive(
+    policy: Policy | None, world: World, *, look: Look, pictures: str = "as_is", on_tick: Callable[[Simulation, Plan], None] | None = None
+) -> DriveResult:
+    """Drive one route to its end; policy None: the expert drives, and no pictures are made.
+
+    look: renders the rig of the world's vehicle; pictures "black": the policy sees nothing. on_tick: told of every tick
+    after its plan, for progress and videos. Whatever the policy does wrong ends the route as failed, with the reason.
+    """
+    check_choice("pictures", pictures, PICTURES)
+    simulation, autopilot = Simulation(world), Autopilot(world)
+    rig = load_rig(world.vehicle.rig)
+    if policy is not None and policy.rig_name not in (None, rig.name):
+        simulation.fail(f"the policy needs rig '{policy.rig_name}', vehicle '{world.vehicle.name}' has rig '{rig.name}'")
+        return simulation.result()
+    if policy is not None:
+        policy.reset()
+    while not simulation.ended:
+        try:
+            plan = simulation.expert_plan() if policy is None else _ask(policy, observe(simulation, rig, look=look, pictures=pictures))
+            twist, output = autopilot.command(simulation, plan)
+        except MimicError as error:
+            simulation.fail(str(error))
+            break
+        if on_tick is not None:
+            on_tick(simulation, plan)
+        simulation.advance(twist, mode=output.mode, plan=plan)
+    return simulation.result()
+
+
+def observe(simulation: Simulation, rig: Rig, *, look: Look, pictures: str = "as_is") -> Observation:
+    """What a policy sees at this tick: the same bytes that camera node and planner node make of the messages."""
+    stamp_ns, odometry = simulation.stamp_ns, simulation.odometry()
+    images = black_pictures(rig) if pictures == "black" else look(simulation.ego.pose, stamp_ns)
+    return Observation(
+        stamp_ns=stamp_ns,
+        frames={name: Frame(image=image, stamp_ns=stamp_ns) for name, image in images.items()},
+        ego=EgoState.from_motion(speed_mps=odometry.speed_mps, yaw_rate_radps=odometry.yaw_rate_radps),
+    )
+
+
+def black_pictures(rig: Rig) -> dict[str, NDArray[np.uint8]]:
+    """Camera name → a picture on which nothing can be seen."""
+    return {camera.name: np.zeros(camera.shape, np.uint8) for camera in rig.cameras}
+
+
+def _ask(policy: Policy, observation: Observation) -> Plan:
+    """The policy's plan; raises MimicError with what went wrong in it."""
+    try:
+        plan = policy.plan(observation)
+    except MimicError:
+        raise
+    except Exception as error:  # a user's policy may raise anything: it fails its route, not the whole evaluation
+        raise MimicError(f"the policy raised {type(error).__name__}: {error}") from error
+    if not isinstance(plan, Plan):
+        raise ContractError(f"the policy returned a {type(plan).__name__}, must be a Plan")
+    if plan.stamp_ns != observation.stamp_ns:
+        raise ContractError(f"plan.stamp_ns: is {plan.stamp_ns}, must be the observation's {observation.stamp_ns}")
+    return plan

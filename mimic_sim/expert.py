@@ -1,0 +1,184 @@
+"""The expert driver: a smooth line through the lane, calm curve speeds, and from any state a gentle way back to it.
+
+`plan(world, ego)` is a pure function, so that it can be asked from states that the expert would never reach by itself:
+its answers there are the labels from which a learner learns to recover.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimic_contracts.action_spec import CAR
+from mimic_contracts.motion import wrap_angle
+from mimic_contracts.plan import Plan
+from mimic_sim.ego import EgoMotion
+from mimic_sim.road_network import Line, smooth_periodic
+
+MODEL_ID = "expert"
+PATH_STEP_M = 0.25
+PATH_LENGTH_M = 80.0  # more than 4 s at the highest speed
+ROLLOUT_STEP_S = 0.05
+MAX_HEADING_ERROR_RAD = 1.2  # beyond it the lane's own coordinates degenerate
+MAX_RETURN_CURVATURE_1PM = 0.15
+MAX_ACCELERATION_GAP_MPS2 = 0.6  # between a plan's first acceleration and the wanted one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Style:
+    """How the expert drives: a calm, careful human."""
+
+    lateral_acceleration_mps2: float = 2.0
+    acceleration_mps2: float = 1.2
+    braking_mps2: float = 1.4
+    max_braking_mps2: float = 3.0  # when it is too fast for what comes
+    jerk_mps3: float = 2.5
+    speed_share: float = 0.97  # of the speed limit
+    cut_m: float = 0.25  # towards the inside of a tight bend
+    return_s: float = 2.0  # time to come back to the line
+    preview_s: float = 0.4  # how far ahead the wished speed is read, to make up for the limited jerk
+    speed_gain_1ps: float = 0.7
+
+
+@dataclass(frozen=True, eq=False)
+class DrivingLine:
+    """The line that the expert wants to drive: the line itself, speed_mps (N,) along it and its acceleration (N,)."""
+
+    line: Line
+    speed_mps: NDArray[np.float64]
+    acceleration_mps2: NDArray[np.float64]
+    style: Style
+
+
+def driving_line(lane_line: Line, *, speed_limit_mps: float, style: Style) -> DrivingLine:
+    """Line and speed profile of one driver along a closed lane: computed once per course."""
+    step = float(lane_line.s_m[1])
+    bend = smooth_periodic(lane_line.curvature_1pm, step_m=step, width_m=8.0)
+    line = lane_line.shifted(style.cut_m * np.tanh(bend / 0.02))
+    step = float(line.s_m[1])
+    curvature = np.abs(smooth_periodic(line.curvature_1pm, step_m=step, width_m=3.0))
+    limit = np.minimum(style.speed_share * speed_limit_mps, np.sqrt(style.lateral_acceleration_mps2 / np.maximum(curvature, 1e-6)))
+    speed = _reachable(limit, step_m=step, acceleration_mps2=style.acceleration_mps2, braking_mps2=style.braking_mps2)
+    speed = np.minimum(smooth_periodic(speed, step_m=step, width_m=4.0), limit)
+    slope = (np.roll(speed[:-1], -1) - np.roll(speed[:-1], 1)) / (2.0 * step)
+    return DrivingLine(line, speed, speed * np.append(slope, slope[0]), style)
+
+
+def _reachable(limit_mps: NDArray[np.float64], *, step_m: float, acceleration_mps2: float, braking_mps2: float) -> NDArray[np.float64]:
+    """The highest speeds (N,) below a closed line's limits that these accelerations connect."""
+    squared = limit_mps[:-1] ** 2
+    for _ in range(2):  # twice around, so that the seam is like any other place
+        for i in range(len(squared)):
+            squared[i] = min(squared[i], squared[i - 1] + 2.0 * acceleration_mps2 * step_m)
+        for i in range(len(squared) - 1, -1, -1):
+            squared[i - 1] = min(squared[i - 1], squared[i] + 2.0 * braking_mps2 * step_m)
+    return np.sqrt(np.append(squared, squared[0]))
+
+
+def plan(driving: DrivingLine, ego: EgoMotion, *, stamp_ns: int) -> Plan:
+    """What the expert does from here: (21, 6) of CAR in the vehicle frame, from any state near the road.
+
+    Curvature begins with that of the wheels and is continuous; heading and position are its integrals over the way,
+    and the way is the integral of a speed whose acceleration begins near the ego's and is limited in jerk.
+    """
+    station_m, curvature = _path_back(driving, ego)
+    steps = np.full(len(curvature) - 1, PATH_STEP_M)
+    way = np.concatenate([[0.0], np.cumsum(steps)])
+    yaw = np.concatenate([[0.0], np.cumsum((curvature[1:] + curvature[:-1]) / 2.0 * steps)])
+    middle = (yaw[1:] + yaw[:-1]) / 2.0
+    x = np.concatenate([[0.0], np.cumsum(np.cos(middle) * steps)])
+    y = np.concatenate([[0.0], np.cumsum(np.sin(middle) * steps)])
+    driven_m, speed, acceleration = _roll_out(driving, ego, way=way, station_m=station_m, curvature=curvature)
+    columns = {
+        "x_m": np.interp(driven_m, way, x),
+        "y_m": np.interp(driven_m, way, y),
+        "yaw_rad": np.interp(driven_m, way, yaw),
+        "speed_mps": speed,
+        "acceleration_mps2": acceleration,
+        "curvature_1pm": np.interp(driven_m, way, curvature),
+    }
+    values = np.stack([columns[channel] for channel in CAR.channels], axis=1)
+    return Plan.single(stamp_ns=stamp_ns, spec=CAR, values=values, model_id=MODEL_ID)
+
+
+def _path_back(driving: DrivingLine, ego: EgoMotion) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Stations on the line (N,) and curvature (N,) every PATH_STEP_M of way, from the ego onto the line.
+
+    In the line's coordinates the offset is a quintic polynomial from the ego's offset, direction and curvature to zero;
+    the first return length that asks for no more than a calm curvature is taken, else the longest.
+    """
+    line, style = driving.line, driving.style
+    start_m, offset_m = line.project(ego.x_m, ego.y_m)
+    heading = float(wrap_angle(ego.yaw_rad - line.sample(line.yaw_rad, np.array([start_m])))[0])
+    heading = min(max(heading, -MAX_HEADING_ERROR_RAD), MAX_HEADING_ERROR_RAD)
+    ahead_m = np.arange(0.0, PATH_LENGTH_M, PATH_STEP_M)
+    k, k_rate = (line.sample(column, start_m + ahead_m) for column in (line.curvature_1pm, line.curvature_rate_1pm2))
+    shrink = max(1.0 - k[0] * offset_m, 0.2)
+    slope = shrink * np.tan(heading)
+    cos = np.cos(heading)
+    bend = shrink / cos**2 * (ego.curvature_1pm * shrink / cos - k[0]) - (k_rate[0] * offset_m + k[0] * slope) * np.tan(heading)
+    limit = min(MAX_RETURN_CURVATURE_1PM, 1.3 * style.lateral_acceleration_mps2 / max(ego.speed_mps, 1.0) ** 2)
+    for stretch in (1.0, 1.3, 1.7, 2.2):
+        length_m = stretch * max(style.return_s * ego.speed_mps, 12.0)
+        e, de, dde = _quintic(offset_m, slope, bend, ahead_m, length_m)
+        shrinks = np.maximum(1.0 - k * e, 0.2)
+        direction = np.arctan2(de, shrinks)
+        c, t = np.cos(direction), np.tan(direction)
+        curvature = ((dde + (k_rate * e + k * de) * t) * c**2 / shrinks + k) * c / shrinks
+        if np.abs(curvature - k).max() <= limit:
+            break
+    curvature = np.clip(curvature, -MAX_RETURN_CURVATURE_1PM, MAX_RETURN_CURVATURE_1PM)
+    curvature[0] = ego.curvature_1pm
+    lengths = np.hypot(shrinks, de)
+    way = np.concatenate([[0.0], np.cumsum((lengths[1:] + lengths[:-1]) / 2.0 * PATH_STEP_M)])
+    grid = np.arange(0.0, way[-1], PATH_STEP_M)
+    return start_m + np.interp(grid, way, ahead_m), np.interp(grid, way, curvature)
+
+
+def _quintic(
+    offset_m: float, slope: float, bend: float, s: NDArray[np.float64], length_m: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Offset, first and second derivative (N,) over arc length: from the given start to zero after length_m."""
+    u = np.minimum(s / length_m, 1.0)
+    a0, a1, a2 = offset_m, slope * length_m, bend * length_m**2 / 2.0
+    a3, a4, a5 = -10 * a0 - 6 * a1 - 3 * a2, 15 * a0 + 8 * a1 + 3 * a2, -6 * a0 - 3 * a1 - a2
+    value = a0 + u * (a1 + u * (a2 + u * (a3 + u * (a4 + u * a5))))
+    first = (a1 + u * (2 * a2 + u * (3 * a3 + u * (4 * a4 + u * 5 * a5)))) / length_m
+    second = (2 * a2 + u * (6 * a3 + u * (12 * a4 + u * 20 * a5))) / length_m**2
+    return value, first, second
+
+
+def _roll_out(
+    driving: DrivingLine, ego: EgoMotion, *, way: NDArray[np.float64], station_m: NDArray[np.float64], curvature: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Distance driven, speed and acceleration (T,) at the times of CAR, following the line's speed with limited jerk."""
+    line, style = driving.line, driving.style
+    wished = line.sample(driving.speed_mps, station_m)
+    # On the way back to the line a bend can be tighter than the line's own.
+    wished = np.minimum(wished, np.sqrt(1.5 * style.lateral_acceleration_mps2 / np.maximum(np.abs(curvature), 1e-6)))
+    pull = line.sample(driving.acceleration_mps2, station_m)
+
+    def target(v: float, a: float, s: float) -> float:
+        index = min(int((s + v * style.preview_s) / PATH_STEP_M), len(wished) - 1)
+        wish = pull[index] + style.speed_gain_1ps * (wished[index] - v - a * style.preview_s)
+        return float(min(max(wish, -style.max_braking_mps2), style.acceleration_mps2))
+
+    s, v = 0.0, ego.speed_mps
+    # The measured acceleration counts, but only near what is wanted: taken as it is, a wrong one would feed itself
+    # through plan, command and car (and a learner, which can't see it, could not imitate the plan).
+    wanted = target(v, 0.0, s)
+    a = min(max(ego.acceleration_mps2, wanted - MAX_ACCELERATION_GAP_MPS2), wanted + MAX_ACCELERATION_GAP_MPS2)
+    rows = [(s, v, a)]
+    every = round((CAR.times_s[1] - CAR.times_s[0]) / ROLLOUT_STEP_S)
+    change = style.jerk_mps3 * ROLLOUT_STEP_S
+    for i in range(1, (len(CAR.times_s) - 1) * every + 1):
+        before = a
+        a = min(max(target(v, a, s), a - change), a + change)
+        if v + (before + a) / 2.0 * ROLLOUT_STEP_S < 0.0:
+            v, a, before = 0.0, 0.0, 0.0
+        s += v * ROLLOUT_STEP_S + (before / 3.0 + a / 6.0) * ROLLOUT_STEP_S**2
+        v += (before + a) / 2.0 * ROLLOUT_STEP_S
+        if i % every == 0:
+            rows.append((s, v, a))
+    driven, speed, acceleration = np.array(rows).T
+    return np.minimum(driven, way[-1]), speed, acceleration

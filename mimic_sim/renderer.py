@@ -1,0 +1,237 @@
+"""Pictures of a world for any pinhole camera of the vehicle: moderngl on EGL, no window, no GPU needed.
+
+The same world, look and pose give the same bytes, whatever was rendered before. Static geometry lies in chunks that
+are culled against the view; the shadow map is kept for a square of 128 m and drawn anew only when the car has moved
+on by SHADOW_CELL_M (nothing that casts a shadow moves yet).
+"""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimic_contracts.errors import MimicError, require_package
+from mimic_contracts.rig import CameraSpec
+from mimic_sim import shaders
+from mimic_sim.looks import Look
+from mimic_sim.mesh import Mesh
+from mimic_sim.textures import texture_layers
+
+SAMPLES = 4  # 2 x 2 supersampling costs the same CPU at 128 x 256 and several times that in large pictures
+NEAR_M, FAR_M = 0.4, 700.0
+CLEAR_VIEW = 4.5  # optical depths beyond which nothing is seen through fog
+SHADOW_PX, SHADOW_M, SHADOW_DEPTH_M, SHADOW_CELL_M = 1024, 128.0, 160.0, 16.0
+OVERCAST = 0.95  # cloudiness from which there are no shadows
+RAIN_STREAKS = 220
+VERTEX_LAYOUT = ("3f 3f 2f 1f 3f", "in_position", "in_normal", "in_uv", "in_material", "in_tint")
+INSTALL = "apt-get install libegl1 libgl1-mesa-dri"
+
+
+class Renderer:
+    """One world in one look. It holds a GL context: use it as a context manager, or release() it."""
+
+    def __init__(self, mesh: Mesh, look: Look, cameras: Sequence[CameraSpec], *, seed: int = 0) -> None:
+        self._look, self._mesh, self._seed = look, mesh, seed
+        self._gl = _context()
+        self._gl.depth_func = "<="  # the sky lies exactly at the far end
+        self._cameras = tuple(cameras)
+        self._targets = {camera: self._target(camera) for camera in cameras}
+        self._scene = self._gl.program(vertex_shader=shaders.SCENE_VERTEX, fragment_shader=shaders.SCENE_FRAGMENT)
+        self._sky = self._gl.program(vertex_shader=shaders.SKY_VERTEX, fragment_shader=shaders.SKY_FRAGMENT)
+        self._shadow = self._gl.program(vertex_shader=shaders.SHADOW_VERTEX, fragment_shader=shaders.SHADOW_FRAGMENT)
+        self._rain = self._gl.program(vertex_shader=shaders.RAIN_VERTEX, fragment_shader=shaders.RAIN_FRAGMENT)
+        vertices = self._gl.buffer(mesh.vertices.tobytes())
+        indices = self._gl.buffer(mesh.quad_indices().tobytes())
+        self._scene_array = self._gl.vertex_array(self._scene, [(vertices, *VERTEX_LAYOUT)], indices)
+        self._shadow_array = self._gl.vertex_array(self._shadow, [(vertices, "3f 36x", "in_position")], indices)
+        corners = self._gl.buffer(np.array([-1, -1, 3, -1, -1, 3], np.float32).tobytes())
+        self._sky_array = self._gl.vertex_array(self._sky, [(corners, "2f", "in_position")])
+        self._streaks = self._gl.buffer(reserve=RAIN_STREAKS * 6 * 2 * 4, dynamic=True)
+        self._rain_array = self._gl.vertex_array(self._rain, [(self._streaks, "2f", "in_position")])
+        self._surfaces = self._surface_textures()
+        self._shadow_map = self._gl.depth_texture((SHADOW_PX, SHADOW_PX))
+        self._shadow_map.compare_func = "<="
+        self._shadow_map.repeat_x = self._shadow_map.repeat_y = False
+        self._shadow_target = self._gl.framebuffer(depth_attachment=self._shadow_map)
+        self._shadow_cell: tuple[int, int] | None = None
+        self._sun = _direction(look.sun_azimuth_rad, look.sun_elevation_rad)
+        self._set_look()
+
+    def __enter__(self) -> "Renderer":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Give the GL context back."""
+        self._gl.release()
+
+    def pictures(self, pose: NDArray[np.float64], stamp_ns: int) -> dict[str, NDArray[np.uint8]]:
+        """Camera name → (H, W, 3) uint8 RGB of every camera, with the vehicle at pose (3,) [x_m, y_m, yaw_rad]."""
+        return {camera.name: self.render(camera, pose, stamp_ns=stamp_ns) for camera in self._cameras}
+
+    def render(self, camera: CameraSpec, pose: NDArray[np.float64], *, stamp_ns: int = 0) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB of one camera; stamp_ns moves the rain."""
+        eye, rotation = _camera_pose(camera, pose)
+        view_projection = _projection(camera) @ _view(eye, rotation)
+        self._draw_shadows(pose)
+        many, single = self._targets[camera]
+        many.use()
+        self._gl.viewport = (0, 0, camera.width_px, camera.height_px)
+        many.clear(depth=1.0)
+        self._gl.enable_only(self._gl.DEPTH_TEST | self._gl.CULL_FACE)
+        self._surfaces.use(0)
+        self._shadow_map.use(1)
+        _set(self._scene, u_view_projection=view_projection, u_eye=eye)
+        for first, count in self._visible(view_projection, eye):
+            self._scene_array.render(first=6 * first, vertices=6 * count)
+        _set(self._sky, u_to_world=np.linalg.inv(_projection(camera) @ _view(np.zeros(3), rotation)))
+        self._sky_array.render()
+        if self._look.rain > 0:
+            self._draw_rain(camera, stamp_ns)
+        self._gl.copy_framebuffer(single, many)
+        picture = np.frombuffer(single.read(components=3, alignment=1), np.uint8).reshape(camera.shape)
+        return picture[::-1].copy()  # GL counts rows from below
+
+    def _visible(self, view_projection: NDArray[np.float64], eye: NDArray[np.float64]) -> list[tuple[int, int]]:
+        """(first quad, number of quads) of the chunks in view, near ones first, so that hidden pixels are not shaded."""
+        spheres = self._mesh.spheres
+        planes = np.concatenate(
+            [view_projection[3] + view_projection[:2], view_projection[3] - view_projection[:2], view_projection[3:] + view_projection[2:3]]
+        )
+        planes /= np.linalg.norm(planes[:, :3], axis=1, keepdims=True)
+        distance = spheres[:, :3] @ planes[:, :3].T + planes[:, 3]
+        away = np.linalg.norm(spheres[:, :3] - eye, axis=1) - spheres[:, 3]
+        reach = min(FAR_M, CLEAR_VIEW / self._look.fog_1pm)
+        seen = np.flatnonzero((distance > -spheres[:, 3:4]).all(axis=1) & (away < reach))
+        return [tuple(self._mesh.chunks[i]) for i in seen[np.argsort(away[seen], kind="stable")]]
+
+    def _draw_shadows(self, pose: NDArray[np.float64]) -> None:
+        ahead = pose[:2] + 25.0 * np.array([np.cos(pose[2]), np.sin(pose[2])])
+        cell = (round(float(ahead[0]) / SHADOW_CELL_M), round(float(ahead[1]) / SHADOW_CELL_M))
+        if cell == self._shadow_cell or self._look.cloudiness >= OVERCAST:
+            return
+        self._shadow_cell = cell
+        middle = np.array([cell[0] * SHADOW_CELL_M, cell[1] * SHADOW_CELL_M, 0.0])
+        projection = _sun_projection(middle, self._sun)
+        _set(self._shadow, u_shadow_projection=projection)
+        _set(self._scene, u_shadow_projection=projection)
+        self._shadow_target.use()
+        self._gl.viewport = (0, 0, SHADOW_PX, SHADOW_PX)
+        self._shadow_target.clear(depth=1.0)
+        self._gl.enable_only(self._gl.DEPTH_TEST)
+        spheres = self._mesh.spheres
+        # A low sun's long shadows come from outside the square: take everything whose shadow can reach it.
+        lit = (projection[:2, :3] @ spheres[:, :3].T + projection[:2, 3:4]) * SHADOW_M / 2.0
+        for i in np.flatnonzero((np.abs(lit) < SHADOW_M / 2.0 + spheres[:, 3]).all(axis=0)):
+            first, count = self._mesh.chunks[i]
+            self._shadow_array.render(first=6 * first, vertices=6 * count)
+
+    def _draw_rain(self, camera: CameraSpec, stamp_ns: int) -> None:
+        rng = np.random.default_rng([self._seed, stamp_ns])
+        top = rng.uniform(-1.2, 1.2, (RAIN_STREAKS, 2))
+        length = rng.uniform(0.04, 0.16, RAIN_STREAKS)
+        width = np.full(RAIN_STREAKS, 1.2 / camera.width_px)
+        foot = top - np.stack([0.08 * length, length], axis=1)
+        side = np.stack([width, np.zeros_like(width)], axis=1)
+        corners = np.stack([top, foot, foot + side, top, foot + side, top + side], axis=1)
+        self._streaks.write(corners.astype(np.float32).tobytes())
+        self._gl.enable_only(self._gl.BLEND)
+        self._rain_array.render()
+
+    def _set_look(self) -> None:
+        look = self._look
+        light = {
+            "u_sun_direction": self._sun,
+            "u_sun_colour": look.sun_colour,
+            "u_sky_colour": look.sky_colour,
+            "u_horizon_colour": look.horizon_colour,
+            "u_cloudiness": look.cloudiness,
+            "u_fog_1pm": look.fog_1pm,
+            "u_exposure": look.exposure,
+            "u_ambient": look.ambient,
+        }
+        # A map that is never drawn must not darken anything: its square is put where nobody is.
+        nowhere = _sun_projection(np.array([1e6, 1e6, 0.0]), self._sun)
+        _set(self._scene, **light, u_wetness=look.wetness, u_lit_windows=look.lit_windows, u_surfaces=0, u_shadow=1, u_shadow_projection=nowhere)
+        _set(self._sky, **light)
+        _set(self._rain, u_streak_colour=np.sqrt(np.minimum(np.array(look.horizon_colour) * 1.5, 1.0)))
+
+    def _surface_textures(self) -> Any:
+        layers = texture_layers()
+        texture = self._gl.texture_array((layers.shape[2], layers.shape[1], layers.shape[0]), 4, layers.tobytes())
+        texture.build_mipmaps()
+        texture.filter = (self._gl.LINEAR_MIPMAP_LINEAR, self._gl.LINEAR)
+        texture.anisotropy = 1.0  # more costs several times the frame on a CPU
+        return texture
+
+    def _target(self, camera: CameraSpec) -> tuple[Any, Any]:
+        """Where a camera's picture is drawn, with SAMPLES a pixel, and where it is resolved to one."""
+        size = (camera.width_px, camera.height_px)
+        many = self._gl.framebuffer([self._gl.renderbuffer(size, 4, samples=SAMPLES)], self._gl.depth_renderbuffer(size, samples=SAMPLES))
+        return many, self._gl.framebuffer([self._gl.renderbuffer(size, 4)])
+
+
+def _context() -> Any:
+    require_package("moderngl", extra="sim", purpose="rendering")
+    import moderngl
+
+    try:
+        return moderngl.create_context(standalone=True, backend="egl", require=330)  # type: ignore[arg-type]
+    except Exception as error:  # glcontext raises bare Exceptions where a library or a driver is missing
+        raise MimicError(f"rendering needs EGL and a GL driver, which cannot be used ({error}): {INSTALL}") from error
+
+
+def _set(program: Any, **values: Any) -> None:
+    """Set uniforms; those that the compiler found unused do not exist."""
+    for name, value in values.items():
+        if name not in program:
+            continue
+        if isinstance(value, np.ndarray):
+            program[name].write(np.ascontiguousarray(value.T, np.float32).tobytes())  # GL wants columns
+        else:
+            program[name].value = value
+
+
+def _direction(azimuth_rad: float, elevation_rad: float) -> NDArray[np.float64]:
+    flat = np.cos(elevation_rad)
+    return np.array([flat * np.cos(azimuth_rad), flat * np.sin(azimuth_rad), np.sin(elevation_rad)])
+
+
+def _camera_pose(camera: CameraSpec, pose: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Eye (3,) and body axes (3, 3, columns x forward, y left, z up) of a camera in the world."""
+    c, s = np.cos(pose[2]), np.sin(pose[2])
+    turn = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+    m = camera.mounting
+    return np.array([pose[0], pose[1], 0.0]) + turn @ np.array([m.x_m, m.y_m, m.z_m]), turn @ m.rotation()
+
+
+def _view(eye: NDArray[np.float64], rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(4, 4) world → GL camera axes: x right, y up, z backwards."""
+    axes = np.stack([-rotation[:, 1], rotation[:, 2], -rotation[:, 0]])
+    view = np.eye(4)
+    view[:3, :3], view[:3, 3] = axes, -axes @ eye
+    return view
+
+
+def _projection(camera: CameraSpec) -> NDArray[np.float64]:
+    """(4, 4) pinhole with square pixels and the principal point in the middle, as CameraSpec.intrinsics."""
+    focal = camera.intrinsics()[0, 0]
+    projection = np.zeros((4, 4))
+    projection[0, 0], projection[1, 1] = 2.0 * focal / camera.width_px, 2.0 * focal / camera.height_px
+    projection[2, 2:], projection[3, 2] = ((FAR_M + NEAR_M) / (NEAR_M - FAR_M), 2.0 * FAR_M * NEAR_M / (NEAR_M - FAR_M)), -1.0
+    return projection
+
+
+def _sun_projection(middle: NDArray[np.float64], sun: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(4, 4) orthographic view from the sun onto a square of SHADOW_M around a place."""
+    right = np.cross([0.0, 0.0, 1.0], sun)
+    right /= np.linalg.norm(right)
+    axes = np.stack([right, np.cross(sun, right), sun])
+    scale = np.array([2.0 / SHADOW_M, 2.0 / SHADOW_M, -1.0 / SHADOW_DEPTH_M])
+    projection = np.eye(4)
+    projection[:3, :3], projection[:3, 3] = scale[:, None] * axes, -scale * (axes @ middle)
+    return projection

@@ -1,0 +1,196 @@
+"""What is simulated: the fixed world of one route, and the drive through it, tick by tick.
+
+The same `Simulation` is stepped in process (engine.py) and by the ROS node (sim_node.py), which is why both give the
+same numbers. Tick k has stamp 1 s + k·tick_s. A tick is: observe, plan, command, `advance`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimic_contracts.canonical import canonical_hash
+from mimic_contracts.motion import quaternion_yaw, yaw_quaternion
+from mimic_contracts.plan import Plan
+from mimic_contracts.vehicle import VehicleSpec, load_vehicle
+from mimic_sim import expert
+from mimic_sim.course import EGO_LANE, build_course
+from mimic_sim.disturbance import NONE, Disturbance
+from mimic_sim.drive_result import DriveResult, Row
+from mimic_sim.ego import Control, EgoMotion, step
+from mimic_sim.looks import Look, look_of
+from mimic_sim.road_network import Line, RoadNetwork
+from mimic_sim.route_spec import RouteSpec
+from vehicle_interface.adapters import Twist2D
+
+START_STAMP_NS = 1_000_000_000
+OFF_ROAD_M = 10.0
+BLOCKED_S = 20.0
+BLOCKED_PROGRESS_M = 2.0
+# How a drive ends.
+COMPLETED, OFF_ROAD, BLOCKED, TIME_LIMIT = "completed", "off_road", "blocked", "time_limit"
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """What does not change during a drive: the road, the lane's centre line, the expert's line, the car, the look."""
+
+    route: RouteSpec
+    network: RoadNetwork
+    lane_line: Line
+    lane_width_m: float
+    driving: expert.DrivingLine
+    vehicle: VehicleSpec
+    look: Look
+
+    @property
+    def nominal_duration_s(self) -> float:
+        """How long the expert's speed profile takes for the route, without the start from standstill."""
+        lap_s = float((np.diff(self.driving.line.s_m) / self.driving.speed_mps[:-1]).sum())
+        return lap_s * self.route.laps
+
+    @property
+    def length_m(self) -> float:
+        """The way from start to end along the lane."""
+        return self.lane_line.length_m * self.route.laps
+
+    def start(self) -> EgoMotion:
+        """The car at the start: in the middle of its lane, standing."""
+        x, y, yaw = self.lane_line.poses(np.array([self.route.start_m]))[0]
+        return EgoMotion(x_m=float(x), y_m=float(y), yaw_rad=float(yaw))
+
+
+def build_world(route: RouteSpec) -> World:
+    """Everything about a route that the route's text decides; raises ContractError or MimicError."""
+    network = build_course(route.course)
+    lane = network.lane(EGO_LANE)
+    lane_line = network.line([EGO_LANE])
+    driving = expert.driving_line(lane_line, speed_limit_mps=lane.speed_limit_mps, style=expert.Style())
+    look = look_of(route.look, seed=route.seed)
+    return World(route, network, lane_line, lane.width_m, driving, load_vehicle(route.vehicle), look)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Odometry:
+    """What the car tells about its motion: pose (3,) float64 [x_m, y_m, yaw_rad] and speeds."""
+
+    pose: NDArray[np.float64]
+    speed_mps: float
+    yaw_rate_radps: float
+
+
+class Simulation:
+    """One drive through a world. `ended` is empty while it goes on, then how it ended."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.ego = world.start()
+        self.tick = 0
+        self.ended = ""
+        self._rows: list[Row] = []
+        self._plans: list[Plan | None] = []
+        self._station_m = world.lane_line.project(self.ego.x_m, self.ego.y_m)[0]
+        self._progress_m = self._last_progress_m = 0.0
+        self._last_progress_s = 0.0
+        self._control: Control | None = None
+        self._commanded_s = -np.inf
+        self._time_limit_s = world.route.time_limit_s or 2.0 * world.nominal_duration_s + 20.0
+        self._disturbance = Disturbance(seed=world.route.seed, duration_s=self._time_limit_s) if world.route.is_disturbed else None
+
+    @property
+    def time_s(self) -> float:
+        """Since the first tick."""
+        return self.tick * self.world.route.tick_s
+
+    @property
+    def stamp_ns(self) -> int:
+        """Stamp of the current tick."""
+        return START_STAMP_NS + self.tick * round(self.world.route.tick_s * 1e9)
+
+    @property
+    def progress_share(self) -> float:
+        """How much of the route is done, 0 to 1."""
+        return min(max(self._progress_m / self.world.length_m, 0.0), 1.0)
+
+    def odometry(self) -> Odometry:
+        """The motion as a ROS node reads it from a message, whose yaw went through a quaternion: the same bytes."""
+        z, w = yaw_quaternion(self.ego.yaw_rad)
+        pose = np.array([self.ego.x_m, self.ego.y_m, quaternion_yaw(x=0.0, y=0.0, z=z, w=w)])
+        return Odometry(pose=pose, speed_mps=self.ego.speed_mps, yaw_rate_radps=self.ego.yaw_rate_radps)
+
+    def expert_plan(self) -> Plan:
+        """What the expert would do from here."""
+        return expert.plan(self.world.driving, self.ego, stamp_ns=self.stamp_ns)
+
+    def advance(self, twist: Twist2D | None, *, mode: str, plan: Plan | None = None, skipped: str = "") -> None:
+        """Note this tick and move the car to the next: twist is the command of this tick, None where there is none.
+
+        plan: what was planned at this tick; skipped: why this tick was not served.
+        """
+        route, vehicle = self.world.route, self.world.vehicle
+        self._note(twist, mode=mode, plan=plan, skipped=skipped)
+        if twist is not None:
+            self._control = Control.from_twist(speed_mps=twist.speed_mps, yaw_rate_radps=twist.yaw_rate_radps)
+            self._commanded_s = self.time_s
+        is_commanded = self.time_s - self._commanded_s <= vehicle.command_timeout_s
+        control = self._control if is_commanded else None
+        deviation = NONE if self._disturbance is None else self._disturbance.at(self.time_s, speed_mps=self.ego.speed_mps)
+        if control is not None and deviation is not NONE:
+            curvature = None if control.curvature_1pm is None else control.curvature_1pm + deviation.curvature_1pm
+            control = Control(speed_mps=max(control.speed_mps + deviation.speed_mps, 0.0), curvature_1pm=curvature)
+        self.ego = step(self.ego, vehicle, control, duration_s=route.tick_s, drift=deviation.drift)
+        self.tick += 1
+        self._look_for_the_end()
+
+    def fail(self, reason: str) -> None:
+        """End the drive for a reason that lies outside the road: the policy or a node failed."""
+        self.ended = f"failed: {reason}"
+
+    def result(self) -> DriveResult:
+        """The rows so far."""
+        return DriveResult.from_rows(self.world.route, self._rows, self._plans, length_m=self.world.length_m, ended=self.ended or "running")
+
+    def canonical_hash(self) -> str:
+        """Hash of the plans' canonical bytes, to compare two ways of running."""
+        return canonical_hash(plan for plan in self._plans if plan is not None)
+
+    def _note(self, twist: Twist2D | None, *, mode: str, plan: Plan | None, skipped: str) -> None:
+        ego, line, vehicle = self.ego, self.world.lane_line, self.world.vehicle
+        front = ego.pose[:2] + vehicle.wheelbase_m * np.array([np.cos(ego.yaw_rad), np.sin(ego.yaw_rad)])
+        self._plans.append(plan)
+        self._rows.append(
+            Row(
+                stamp_ns=self.stamp_ns,
+                x_m=ego.x_m,
+                y_m=ego.y_m,
+                yaw_rad=ego.yaw_rad,
+                speed_mps=ego.speed_mps,
+                acceleration_mps2=ego.acceleration_mps2,
+                yaw_rate_radps=ego.yaw_rate_radps,
+                curvature_1pm=ego.curvature_1pm,
+                rear_offset_m=line.project(ego.x_m, ego.y_m)[1],
+                front_offset_m=line.project(float(front[0]), float(front[1]))[1],
+                lane_margin_m=(self.world.lane_width_m - vehicle.width_m) / 2.0,
+                progress_m=self._progress_m,
+                command_speed_mps=np.nan if twist is None else twist.speed_mps,
+                command_yaw_rate_radps=np.nan if twist is None else twist.yaw_rate_radps,
+                mode=mode,
+                skipped=skipped,
+            )
+        )
+
+    def _look_for_the_end(self) -> None:
+        station_m, offset_m = self.world.lane_line.project(self.ego.x_m, self.ego.y_m)
+        lap_m = self.world.lane_line.length_m
+        self._progress_m += (station_m - self._station_m + lap_m / 2.0) % lap_m - lap_m / 2.0
+        self._station_m = station_m
+        if self._progress_m > self._last_progress_m + BLOCKED_PROGRESS_M:
+            self._last_progress_m, self._last_progress_s = self._progress_m, self.time_s
+        if self._progress_m >= self.world.length_m:
+            self.ended = COMPLETED
+        elif abs(offset_m) > OFF_ROAD_M:
+            self.ended = OFF_ROAD
+        elif self.time_s - self._last_progress_s > BLOCKED_S:
+            self.ended = BLOCKED
+        elif self.time_s >= self._time_limit_s:
+            self.ended = TIME_LIMIT
