@@ -56,17 +56,18 @@ class MimicNode(LifecycleNode):
     def cleanup(self) -> None:
         """Destroy what configure made."""
 
-    def wait_for_subscribers(self, *publishers: Any, timeout_s: float = 20.0) -> None:
-        """Block until each publisher has matched a subscription, so that no lockstep message is lost to discovery.
+    def wait_for_subscribers(self, *publishers: Any, count: int = 1, timeout_s: float = 20.0) -> None:
+        """Block until each publisher has matched this many subscriptions, so that no lockstep message is lost to discovery.
 
-        Raises MimicError naming the topic that nobody subscribed to.
+        Raises MimicError naming the topic that has fewer.
         """
         deadline_s = time.monotonic() + timeout_s
         pause = threading.Event()
         for publisher in publishers:
-            while publisher.get_subscription_count() == 0:
+            while publisher.get_subscription_count() < count:
                 if time.monotonic() > deadline_s:
-                    raise MimicError(f"nobody subscribed to {publisher.topic_name} within {timeout_s} s: is the next node of the lockstep chain up?")
+                    found = f"{publisher.get_subscription_count()} of {count} subscriptions of {publisher.topic_name}"
+                    raise MimicError(f"{found} were found within {timeout_s} s: is the next node of the lockstep chain up?")
                 pause.wait(0.01)
 
     def diagnose(self, level: bytes, message: str, values: Mapping[str, object] | None = None, *, stamp_ns: int | None = None) -> None:

@@ -93,7 +93,9 @@ class SimNode(MimicNode):
         """Begin to tick; in lockstep, once pictures and odometry have a listener."""
         p = self.parameters
         if p.lockstep:
-            self.wait_for_subscribers(self._odometry_publisher, *self._image_publishers.values())
+            self.wait_for_subscribers(*self._image_publishers.values())
+            # The planner and the vehicle interface both answer to odometry; a recorder is alone.
+            self.wait_for_subscribers(self._odometry_publisher, count=1 if p.driver == "expert" else 2)
         self._publish_camera_infos()  # before the first picture, which can't be understood without
         period_s = EXPERT_PERIOD_S if p.driver == "expert" and p.lockstep else WATCH_PERIOD_S if p.lockstep else p.tick_s
         self._timer = self.create_timer(period_s, self._on_timer, clock=self._steady)
