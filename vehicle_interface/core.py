@@ -11,18 +11,20 @@ from numpy.typing import NDArray
 
 from mimic_contracts.errors import ContractError
 from mimic_contracts.plan import Command, Plan
-from mimic_contracts.validation import check_array, check_number
+from mimic_contracts.validation import check_array, check_number, check_stamp_ns
 from mimic_contracts.vehicle import VehicleSpec
 from vehicle_interface import modes
 from vehicle_interface.envelope import Envelope
 from vehicle_interface.kinematics import advance_pose
-from vehicle_interface.plan_tracker import PlanTracker, Wish
+from vehicle_interface.plan_tracker import MAX_RECKONING_S, STANDSTILL_MPS, Motion, PlanTracker, Wish
 from vehicle_interface.vehicle_interface_parameters import VehicleInterfaceParameters
 
 STOP_ACCELERATION_MPS2 = -3.0
 EMERGENCY_ACCELERATION_MPS2 = -100.0  # as hard as the envelope lets it
-STANDSTILL_MPS = 0.1
-MAX_STEP_S = 0.2  # longer gaps between steps are taken as this one: the limits count per second of actuation
+MIN_STEP_S, MAX_STEP_S = 1e-6, 0.2  # other gaps between steps are taken as these: the limits count per second of actuation
+# A measured speed that changes faster than any road vehicle's: too wrong to begin from, so engaging waits until it settles.
+JUMP_MPS2, JUMP_MPS, SETTLE_S = 12.0, 0.5, 1.0
+MAX_SPEED_EXCESS_MPS = 0.5  # beyond the vehicle's limit at which it can still be engaged
 NEVER_NS = -(2**62)
 
 
@@ -40,13 +42,15 @@ class VehicleInterfaceCore:
 
     def __init__(self, vehicle: VehicleSpec, parameters: VehicleInterfaceParameters) -> None:
         self._parameters = parameters
+        self._limits = vehicle.limits
         self._envelope = Envelope(vehicle.limits, wheelbase_m=vehicle.wheelbase_m)
         self._tracker = PlanTracker(actuation_latency_s=vehicle.actuation_latency_s)
         self._mode, self._reason = modes.DISENGAGED, "not engaged yet"
         self._plan_steady_ns = self._odometry_steady_ns = self._override_steady_ns = NEVER_NS
-        self._pose: NDArray[np.float64] | None = None
-        self._pose_ns = self._step_ns = 0
-        self._measured_speed_mps = self._measured_yaw_rate_radps = 0.0
+        self._motion: Motion | None = None  # as last measured
+        self._pose = np.zeros(3)  # where the vehicle is thought to be, at …
+        self._pose_ns = self._pose_steady_ns = self._step_ns = 0
+        self._jump_ns = NEVER_NS
         self._override_active = False
         self._was_override_seen = False
         self._last_curvature_1pm = 0.0
@@ -68,17 +72,27 @@ class VehicleInterfaceCore:
         self._plan_steady_ns = steady_ns
 
     def set_odometry(self, *, stamp_ns: int, pose: NDArray[np.float64], speed_mps: float, yaw_rate_radps: float, steady_ns: int) -> None:
-        """Take odometry over: pose (3,) [x_m, y_m, yaw_rad]; raises ContractError when it is not finite: it counts as lost."""
+        """Take odometry over: pose (3,) [x_m, y_m, yaw_rad].
+
+        Raises ContractError when it is not finite or out of order: it then counts as not arrived.
+        """
         try:
-            check_array("odometry.pose", pose, shape=(3,), dtype=np.float64)
-            check_number("odometry.speed_mps", speed_mps)
-            check_number("odometry.yaw_rate_radps", yaw_rate_radps)
+            motion = Motion(
+                stamp_ns=check_stamp_ns("odometry.stamp_ns", stamp_ns),
+                pose=check_array("odometry.pose", pose, shape=(3,), dtype=np.float64),
+                speed_mps=check_number("odometry.speed_mps", speed_mps),
+                yaw_rate_radps=check_number("odometry.yaw_rate_radps", yaw_rate_radps),
+            )
+            self._tracker.add_motion(motion)
         except ContractError:
             self.rejected_odometry += 1
             raise
-        self._tracker.add_pose(stamp_ns=stamp_ns, pose=pose)
-        self._pose, self._pose_ns, self._odometry_steady_ns = pose, stamp_ns, steady_ns
-        self._measured_speed_mps, self._measured_yaw_rate_radps = speed_mps, yaw_rate_radps
+        if self._motion is not None:
+            since_s = (stamp_ns - self._motion.stamp_ns) / 1e9
+            if since_s < SETTLE_S and abs(motion.speed_mps - self._motion.speed_mps) > JUMP_MPS + JUMP_MPS2 * max(since_s, 0.0):
+                self._jump_ns = steady_ns
+        self._motion, self._pose, self._pose_ns = motion, motion.pose, stamp_ns
+        self._odometry_steady_ns = self._pose_steady_ns = steady_ns
 
     def set_override(self, active: bool, *, steady_ns: int) -> None:
         """A heartbeat of the driver override; active while the driver brakes, steers or presses the button."""
@@ -101,29 +115,41 @@ class VehicleInterfaceCore:
         if fault:
             return False, fault
         if self._mode == modes.DISENGAGED:
+            obstacle = self._cannot_begin(steady_ns)
+            if obstacle:
+                return False, obstacle
             self._begin_from_measured_motion()
             self._step_ns = steady_ns
         self._enter(modes.ENGAGE, "engaged by request")
         return True, "engaged"
 
-    def emergency_stop(self, stop: bool) -> tuple[bool, str]:
-        """Stop hard and stay so, or (False) reset; a reset is refused while the vehicle moves."""
+    def emergency_stop(self, stop: bool, *, now_ns: int, steady_ns: int) -> tuple[bool, str]:
+        """Stop hard and stay so, or (False) reset: whether it was done, and why not.
+
+        A driver who has taken over is not braked against; a reset is refused while the vehicle moves, or may.
+        Without odometry the stop begins from standstill: all that can be told to the vehicle is speed 0.
+        """
         if stop:
-            if self._mode in (modes.DISENGAGED, modes.DRIVER_OVERRIDE):
+            if self._mode == modes.DRIVER_OVERRIDE:
+                return False, "the driver has the vehicle"
+            if self._mode == modes.DISENGAGED:
                 self._begin_from_measured_motion()
                 self._tracker.forget_plan()  # it may be the plan of a road long left
             self._enter(modes.EMERGENCY, "emergency stop requested")
             return True, "stopping"
         if self._mode != modes.EMERGENCY_STOP:
             return True, "no emergency stop"
-        if abs(self._measured_speed_mps) > STANDSTILL_MPS:
-            return False, f"still moving at {self._measured_speed_mps:.1f} m/s"
+        if self._odometry_fault(now_ns=now_ns, steady_ns=steady_ns):
+            return False, f"whether the vehicle stands is not known: {self._odometry_fault(now_ns=now_ns, steady_ns=steady_ns)}"
+        speed = 0.0 if self._motion is None else self._motion.speed_mps
+        if abs(speed) > STANDSTILL_MPS:
+            return False, f"still moving at {speed:.1f} m/s"
         self._enter(modes.RESET, "emergency stop reset: engage again")
         return True, "reset"
 
     def step(self, *, now_ns: int, steady_ns: int) -> InterfaceOutput:
         """One actuation period: find faults, then follow the plan, stop along it, or say nothing."""
-        dt_s = min(max((steady_ns - self._step_ns) / 1e9, 1e-3), MAX_STEP_S)
+        dt_s = min(max((steady_ns - self._step_ns) / 1e9, MIN_STEP_S), MAX_STEP_S)
         self._step_ns = steady_ns
         if self._mode == modes.ENGAGED:
             fault = self._fault(now_ns=now_ns, steady_ns=steady_ns)
@@ -131,12 +157,15 @@ class VehicleInterfaceCore:
                 self._enter(modes.FAULT, fault)
         if self._mode in (modes.DISENGAGED, modes.DRIVER_OVERRIDE):
             return InterfaceOutput(command=None, mode=self._mode, reason=self._reason)
-        is_odometry_fresh = self._is_fresh(self._odometry_steady_ns, steady_ns, self._parameters.odometry_timeout_s)
-        wish, is_emergency = self._wish(now_ns)
+        is_lost = self._motion is None or self._odometry_fault(now_ns=now_ns, steady_ns=steady_ns) != ""
+        pose = self._reckon(now_ns=now_ns, steady_ns=steady_ns)
+        if is_lost:  # braking changes the speed: reckon on from here, not from where the odometry ended
+            self._pose, self._pose_ns, self._pose_steady_ns = pose, now_ns, steady_ns
+        wish, is_emergency = self._wish(pose, now_ns)
         out = self._envelope.step(
             acceleration_mps2=wish.acceleration_mps2,
             curvature_1pm=wish.curvature_1pm,
-            measured_speed_mps=self._measured_speed_mps if is_odometry_fresh else None,
+            measured_speed_mps=None if is_lost or self._motion is None else self._motion.speed_mps,
             dt_s=dt_s,
             is_emergency=is_emergency,
         )
@@ -144,43 +173,65 @@ class VehicleInterfaceCore:
         command = Command(stamp_ns=now_ns, acceleration_mps2=out.acceleration_mps2, curvature_1pm=out.curvature_1pm, target_speed_mps=out.target_speed_mps)
         return InterfaceOutput(command=command, mode=self._mode, reason=self._reason)
 
-    def _wish(self, now_ns: int) -> tuple[Wish, bool]:
+    def _reckon(self, *, now_ns: int, steady_ns: int) -> NDArray[np.float64]:
+        """(3,) the pose now: from the last known one on, as commanded; by the steady clock where the vehicle's stands still."""
+        since_s = min(max(now_ns - self._pose_ns, steady_ns - self._pose_steady_ns, 0) / 1e9, MAX_RECKONING_S)
+        return advance_pose(self._pose, distance_m=self._envelope.speed_mps * since_s, curvature_1pm=self._last_curvature_1pm)
+
+    def _wish(self, pose: NDArray[np.float64], now_ns: int) -> tuple[Wish, bool]:
         """What to ask of the envelope, and whether it is an emergency."""
         plan, speed = self._tracker.plan, self._envelope.speed_mps
-        is_emergency = self._mode == modes.EMERGENCY_STOP
-        braking = EMERGENCY_ACCELERATION_MPS2 if is_emergency else STOP_ACCELERATION_MPS2
-        if plan is None or self._pose is None:
-            return Wish(acceleration_mps2=braking, curvature_1pm=self._last_curvature_1pm), is_emergency
-        # From the last odometry to now, and on where it is lost: as commanded.
-        since_s = min(max((now_ns - self._pose_ns) / 1e9, 0.0), 5.0)
-        pose = advance_pose(self._pose, distance_m=speed * since_s, curvature_1pm=self._last_curvature_1pm)
-        if self._mode == modes.ENGAGED:
+        if self._mode == modes.ENGAGED and plan is not None:
             age_s = max((now_ns - plan.stamp_ns) / 1e9, 0.0)
-            return self._tracker.follow(pose=pose, speed_mps=speed, age_s=age_s), plan.is_emergency
-        curvature = self._tracker.steer(pose=pose, speed_mps=speed) if speed > STANDSTILL_MPS else self._last_curvature_1pm
+            if speed > STANDSTILL_MPS or not self._tracker.rests(age_s=age_s):
+                return self._tracker.follow(pose=pose, speed_mps=speed, age_s=age_s), plan.is_emergency
+        is_emergency = self._mode == modes.EMERGENCY_STOP or (plan is not None and plan.is_emergency)
+        braking = EMERGENCY_ACCELERATION_MPS2 if is_emergency else STOP_ACCELERATION_MPS2
+        is_steering = plan is not None and speed > STANDSTILL_MPS  # standing, the wheels are held
+        curvature = self._tracker.steer(pose=pose, speed_mps=speed) if is_steering else self._last_curvature_1pm
         return Wish(acceleration_mps2=braking, curvature_1pm=curvature), is_emergency
 
     def _fault(self, *, now_ns: int, steady_ns: int) -> str:
         """Why the vehicle must not be driven now; empty when it may."""
         parameters, plan = self._parameters, self._tracker.plan
-        if not self._is_fresh(self._odometry_steady_ns, steady_ns, parameters.odometry_timeout_s):
-            return f"no odometry within {parameters.odometry_timeout_s} s"
+        odometry_fault = self._odometry_fault(now_ns=now_ns, steady_ns=steady_ns)
+        if odometry_fault:
+            return odometry_fault
         if plan is None:
             return "no plan yet"
         if not self._is_fresh(self._plan_steady_ns, steady_ns, parameters.plan_timeout_s):
             return f"no plan arrived within {parameters.plan_timeout_s} s"
         age_s = (now_ns - plan.stamp_ns) / 1e9
-        if not -parameters.plan_timeout_s <= age_s <= parameters.plan_timeout_s:
+        if abs(age_s) > parameters.plan_timeout_s:
             return f"the plan's stamp is {age_s:.2f} s old, must be within {parameters.plan_timeout_s} s"
         is_watched = self._was_override_seen or parameters.override_required
         if is_watched and not self._is_fresh(self._override_steady_ns, steady_ns, parameters.override_timeout_s):
             return f"no heartbeat of the driver override within {parameters.override_timeout_s} s"
         return ""
 
+    def _odometry_fault(self, *, now_ns: int, steady_ns: int) -> str:
+        """Why the odometry can't be relied on now; empty when it can."""
+        timeout_s = self._parameters.odometry_timeout_s
+        if self._motion is None or not self._is_fresh(self._odometry_steady_ns, steady_ns, timeout_s):
+            return f"no odometry within {timeout_s} s"
+        age_s = (now_ns - self._motion.stamp_ns) / 1e9
+        if abs(age_s) > timeout_s:
+            return f"the odometry's stamp is {age_s:.2f} s old, must be within {timeout_s} s"
+        return ""
+
+    def _cannot_begin(self, steady_ns: int) -> str:
+        """Why commands must not begin from the motion that is measured now; empty when they may."""
+        speed = 0.0 if self._motion is None else self._motion.speed_mps
+        if not -STANDSTILL_MPS <= speed <= self._limits.max_speed_mps + MAX_SPEED_EXCESS_MPS:
+            return f"the vehicle moves at {speed:.1f} m/s, must be within 0 and {self._limits.max_speed_mps} m/s"
+        if self._is_fresh(self._jump_ns, steady_ns, SETTLE_S):
+            return f"the measured speed has jumped within the last {SETTLE_S} s"
+        return ""
+
     def _begin_from_measured_motion(self) -> None:
         """A mode with commands, after one without, starts from what the vehicle does now."""
-        speed = self._measured_speed_mps
-        self._last_curvature_1pm = self._measured_yaw_rate_radps / speed if speed > 1.0 else 0.0
+        speed, yaw_rate = (0.0, 0.0) if self._motion is None else (self._motion.speed_mps, self._motion.yaw_rate_radps)
+        self._last_curvature_1pm = yaw_rate / speed if speed > 1.0 else 0.0
         self._envelope.reset(speed_mps=speed, curvature_1pm=self._last_curvature_1pm)
 
     def _enter(self, event: str, reason: str) -> None:

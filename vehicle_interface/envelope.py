@@ -12,12 +12,16 @@ Source: ISO 11270 (lane keeping assistance: 3 m/s², 5 m/s³), as openpilot uses
 
 import math
 from dataclasses import dataclass
+from typing import SupportsFloat
 
 from mimic_contracts.errors import ContractError
 from mimic_contracts.vehicle import ActuationLimits
 
 STEERING_RATE_BELOW_MPS = 5.0
-SPEED_WINDOW_MPS = 1.5  # how far the commanded speed may run ahead of, or behind, the filtered one
+SPEED_WINDOW_MPS = 1.5  # how far the commanded speed may run ahead of the filtered one, or behind it
+MAX_ANGLE_RAD = 1.57  # just below a right angle, where the curvature is infinite
+SMALLEST_SQUARED_SPEED_M2PS2 = 1e-6  # of a squared speed that is divided by: any curvature is allowed there
+BRAKING_KEPT = 0.5  # of the braking asked for, even where the measured speed doesn't fall with it: a stuck sensor must not hold the speed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +41,7 @@ class Envelope:
         self._wheelbase_m = wheelbase_m
         self.reset(speed_mps=0.0, curvature_1pm=0.0)
 
-    def reset(self, *, speed_mps: float, curvature_1pm: float) -> None:
+    def reset(self, *, speed_mps: SupportsFloat, curvature_1pm: SupportsFloat) -> None:
         """Begin from what the vehicle does now: the output then starts there without a jump."""
         speed = _finite_or(speed_mps, 0.0)
         self.speed_mps = _clip(speed, 0.0, self._limits.max_speed_mps)
@@ -45,24 +49,31 @@ class Envelope:
         self._target_speed_mps = self.speed_mps
         self._curvature_1pm = self._laterally_bounded(_finite_or(curvature_1pm, 0.0), self.speed_mps)
 
-    def step(self, *, acceleration_mps2: float, curvature_1pm: float, measured_speed_mps: float | None, dt_s: float, is_emergency: bool = False) -> Actuation:
+    def step(
+        self,
+        *,
+        acceleration_mps2: SupportsFloat,
+        curvature_1pm: SupportsFloat,
+        measured_speed_mps: SupportsFloat | None,
+        dt_s: SupportsFloat,
+        is_emergency: bool = False,
+    ) -> Actuation:
         """The nearest permitted actuation to what is asked.
 
         A wish that is not finite counts as 'brake' and 'keep the curvature'. measured_speed_mps None, or not finite:
         the filtered speed goes on as commanded. Raises ContractError when dt_s is not within (0, 1] s.
         """
-        if not (math.isfinite(dt_s) and 0.0 < dt_s <= 1.0):
+        dt_s = _finite_or(dt_s, -1.0)
+        if not 0.0 < dt_s <= 1.0:
             raise ContractError(f"dt_s: is {dt_s}, must be within (0, 1]")
-        self._filter_speed(measured_speed_mps, dt_s)
+        self._filter_speed(_finite_or(measured_speed_mps, self._target_speed_mps), dt_s)
         self._bound_longitudinal(_finite_or(acceleration_mps2, self._limits.min_acceleration_mps2), dt_s, is_emergency)
         self._bound_lateral(_finite_or(curvature_1pm, self._curvature_1pm), dt_s)
         return Actuation(acceleration_mps2=self._acceleration_mps2, curvature_1pm=self._curvature_1pm, target_speed_mps=self._target_speed_mps)
 
-    def _filter_speed(self, measured_mps: float | None, dt_s: float) -> None:
+    def _filter_speed(self, measured_mps: float, dt_s: float) -> None:
         """Follow the measurement no faster than the vehicle can accelerate or brake: a jump can't move the limits."""
         limits = self._limits
-        if measured_mps is None or not math.isfinite(measured_mps):
-            measured_mps = self._target_speed_mps
         change = _clip(measured_mps - self.speed_mps, limits.min_emergency_acceleration_mps2 * dt_s, limits.max_acceleration_mps2 * dt_s)
         self.speed_mps = _clip(self.speed_mps + change, 0.0, limits.max_speed_mps)
 
@@ -73,14 +84,16 @@ class Envelope:
         is_braking_hard = is_emergency or last < limits.min_acceleration_mps2
         jerk = limits.max_emergency_jerk_mps3 if is_braking_hard else limits.max_jerk_mps3
         lowest = limits.min_emergency_acceleration_mps2 if is_emergency else limits.min_acceleration_mps2
-        # Anti-windup: the commanded speed stays near the vehicle's own.
+        wish = _clip(wish_mps2, lowest, limits.max_acceleration_mps2)
+        # Anti-windup: the commanded speed stays near the vehicle's own, but is never raised to it: the odometry may be wrong.
         ahead = self._target_speed_mps - self.speed_mps
-        wish = _clip(wish_mps2, (-SPEED_WINDOW_MPS - ahead) / dt_s, (SPEED_WINDOW_MPS - ahead) / dt_s)
-        wish = _clip(wish, lowest, limits.max_acceleration_mps2)
+        wish = max(wish, min((-SPEED_WINDOW_MPS - ahead) / dt_s, BRAKING_KEPT * wish))
+        wish = max(min(wish, (SPEED_WINDOW_MPS - ahead) / dt_s), lowest)
         wish = _clip(wish, last - jerk * dt_s, last + jerk * dt_s)
         # Rank 1, above jerk: the speed ends at standstill and at the maximum.
         target = _clip(self._target_speed_mps + wish * dt_s, 0.0, limits.max_speed_mps)
-        self._acceleration_mps2 = (target - self._target_speed_mps) / dt_s
+        # The clip takes off what the division's rounding adds.
+        self._acceleration_mps2 = _clip((target - self._target_speed_mps) / dt_s, min(wish, 0.0), max(wish, 0.0))
         self._target_speed_mps = target
 
     def _bound_lateral(self, wish_1pm: float, dt_s: float) -> None:
@@ -88,17 +101,16 @@ class Envelope:
         last = self._curvature_1pm
         speed = max(self.speed_mps, self._target_speed_mps)
         if speed >= STEERING_RATE_BELOW_MPS:
-            rate = limits.max_lateral_jerk_mps3 / speed**2
-        else:
-            rate = limits.max_steering_rate_radps * (1.0 + (last * self._wheelbase_m) ** 2) / self._wheelbase_m
-        wish = _clip(wish_1pm, last - rate * dt_s, last + rate * dt_s)
-        self._curvature_1pm = self._laterally_bounded(wish, speed)
+            change = limits.max_lateral_jerk_mps3 / speed**2 * dt_s
+            lowest, highest = last - change, last + change
+        else:  # in the angle of the wheels, whose relation to the curvature is bent
+            angle, change = math.atan(last * self._wheelbase_m), limits.max_steering_rate_radps * dt_s
+            lowest, highest = (math.tan(_clip(angle + turn, -MAX_ANGLE_RAD, MAX_ANGLE_RAD)) / self._wheelbase_m for turn in (-change, change))
+        self._curvature_1pm = self._laterally_bounded(_clip(wish_1pm, lowest, highest), speed)
 
     def _laterally_bounded(self, curvature_1pm: float, speed_mps: float) -> float:
         limits = self._limits
-        bound = limits.max_curvature_1pm
-        if speed_mps > 0.0:
-            bound = min(bound, limits.max_lateral_acceleration_mps2 / speed_mps**2)
+        bound = min(limits.max_curvature_1pm, limits.max_lateral_acceleration_mps2 / max(speed_mps**2, SMALLEST_SQUARED_SPEED_M2PS2))
         return _clip(curvature_1pm, -bound, bound)
 
 
@@ -106,5 +118,10 @@ def _clip(value: float, low: float, high: float) -> float:
     return min(max(value, low), high)
 
 
-def _finite_or(value: float, replacement: float) -> float:
-    return float(value) if math.isfinite(value) else replacement
+def _finite_or(value: SupportsFloat | None, replacement: float) -> float:
+    """A float of Python's own, whatever kind of number came: a float16 would hand its coarse steps on to the state."""
+    try:
+        number = math.nan if value is None else float(value)
+    except OverflowError:  # an integer beyond the range of floats
+        return replacement
+    return number if math.isfinite(number) else replacement

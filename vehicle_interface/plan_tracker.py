@@ -1,7 +1,7 @@
 """Follows a plan that was made a moment ago, from where the vehicle is now."""
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,31 @@ from mimic_contracts.plan import Plan
 from vehicle_interface.kinematics import advance_pose
 
 POSE_HISTORY_S = 5.0
+MAX_RECKONING_S = 1.0  # how far before the first and beyond the last odometry a pose is still told
+SET_BACK_S = 1.0  # an older stamp than the last by more than this: the clock was set back; by less: out of order
+JUMP_M, JUMP_SHARE = 0.5, 0.3  # a pose this far from where the motion leads, plus this share of the way, has jumped
 MAX_PLAN_START_OFFSET_M = 2.0  # a plan begins at the vehicle; one that begins elsewhere teleports
+MAX_PLAN_STEP_M = 20.0  # between its points, 0.2 s apart: faster than any vehicle
+MAX_PLAN_STEP_BACK_M = 0.5
 SPEED_FEEDBACK_S = 1.0  # time constant with which a speed error is closed
 MIN_LOOKAHEAD_M = 4.0
+STANDSTILL_MPS = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Motion:
+    """One odometry: pose (3,) [x_m, y_m, yaw_rad] in the odometry frame, and how it moves."""
+
+    stamp_ns: int
+    pose: NDArray[np.float64]
+    speed_mps: float
+    yaw_rate_radps: float
+
+    def pose_after(self, time_s: float) -> NDArray[np.float64]:
+        """(3,) where this motion leads within a time (or, negative, comes from); at most MAX_RECKONING_S are reckoned."""
+        since_s = min(max(time_s, -MAX_RECKONING_S), MAX_RECKONING_S)
+        curvature = self.yaw_rate_radps / self.speed_mps if abs(self.speed_mps) > 0.1 else 0.0
+        return advance_pose(self.pose, distance_m=self.speed_mps * since_s, curvature_1pm=curvature)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,23 +53,42 @@ class PlanTracker:
 
     def __init__(self, *, actuation_latency_s: float) -> None:
         self._latency_s = actuation_latency_s
-        self._poses: deque[tuple[int, NDArray[np.float64]]] = deque()
+        self._motions: deque[Motion] = deque()
         self._plan: Plan | None = None
         self._path = np.zeros((0, 3))
         self._arc_m = np.zeros(0)
+        self._newest_plan_ns = 0
 
     @property
     def plan(self) -> Plan | None:
         """The last plan that was accepted."""
         return self._plan
 
-    def add_pose(self, *, stamp_ns: int, pose: NDArray[np.float64]) -> None:
-        """Note where the vehicle was: pose (3,) [x_m, y_m, yaw_rad] in the odometry frame."""
-        if self._poses and stamp_ns <= self._poses[-1][0]:
-            self._poses.clear()  # the clock was set back: what was noted before has no place on the new time line
-        self._poses.append((stamp_ns, pose))
-        while stamp_ns - self._poses[0][0] > POSE_HISTORY_S * 1e9:
-            self._poses.popleft()
+    def add_motion(self, motion: Motion) -> None:
+        """Note how the vehicle moves; raises ContractError when an odometry comes out of order.
+
+        A pose that jumps (the localisation corrected itself) takes what was noted before along, the plan's line too:
+        the vehicle did not move, its map did.
+        """
+        if self._motions:
+            since_s = (motion.stamp_ns - self._motions[-1].stamp_ns) / 1e9
+            if since_s < -SET_BACK_S:
+                self._motions.clear()  # what was noted before has no place on the new time line
+                self._newest_plan_ns = 0
+            elif since_s <= 0.0:
+                raise ContractError(f"odometry: stamp {motion.stamp_ns} is not after the last one's {self._motions[-1].stamp_ns}")
+            else:
+                self._follow_jump(motion, self._motions[-1].pose_after(since_s), since_s)
+        self._motions.append(motion)
+        while motion.stamp_ns - self._motions[0].stamp_ns > POSE_HISTORY_S * 1e9:
+            self._motions.popleft()
+
+    def _follow_jump(self, motion: Motion, expected: NDArray[np.float64], since_s: float) -> None:
+        distance_m = float(np.hypot(*(motion.pose - expected)[:2]))
+        if distance_m > JUMP_M + JUMP_SHARE * abs(motion.speed_mps) * since_s:
+            self._path = from_frame(to_frame(self._path, expected), motion.pose)
+            moved = from_frame(to_frame(np.array([m.pose for m in self._motions]), expected), motion.pose)
+            self._motions = deque(replace(m, pose=pose) for m, pose in zip(self._motions, moved, strict=True))
 
     def accept(self, plan: Plan) -> None:
         """Take a plan over; raises ContractError with the reason when it cannot be driven (the last one then stays)."""
@@ -55,15 +96,21 @@ class PlanTracker:
             raise ContractError(f"plan: action spec is '{plan.spec.name}', only 'car' can be driven; others can be scored and replayed")
         offset_m = float(np.hypot(plan.channel("x_m")[0], plan.channel("y_m")[0]))
         if offset_m > MAX_PLAN_START_OFFSET_M:
-            raise ContractError(f"plan: begins {offset_m:.1f} m away from the vehicle, must begin within {MAX_PLAN_START_OFFSET_M} m")
+            raise ContractError(f"plan: begins {offset_m:.3g} m away from the vehicle, must begin within {MAX_PLAN_START_OFFSET_M} m")
         if (plan.channel("speed_mps") < -0.5).any():
             raise ContractError(f"plan: speed_mps falls to {plan.channel('speed_mps').min():.1f}, must not be negative: reversing is not supported")
-        if self._plan is not None and plan.stamp_ns < self._plan.stamp_ns:
-            raise ContractError(f"plan: stamp {plan.stamp_ns} is before the last plan's {self._plan.stamp_ns}")
+        if plan.stamp_ns < self._newest_plan_ns:
+            raise ContractError(f"plan: stamp {plan.stamp_ns} is before the last plan's {self._newest_plan_ns}")
         path = plan.values[:, [plan.spec.index("x_m"), plan.spec.index("y_m"), plan.spec.index("yaw_rad")]]
+        steps = np.diff(path[:, :2], axis=0)
+        if not (np.abs(steps) <= MAX_PLAN_STEP_M).all():
+            raise ContractError(f"plan: jumps by {np.abs(steps).max():.3g} m between two points, must be at most {MAX_PLAN_STEP_M}")
+        along = steps[:, 0] * np.cos(path[:-1, 2]) + steps[:, 1] * np.sin(path[:-1, 2])
+        if along.min() < -MAX_PLAN_STEP_BACK_M:
+            raise ContractError(f"plan: goes back by {-along.min():.1f} m between two points: reversing is not supported")
         self._path = from_frame(path, self._pose_at(plan.stamp_ns))
         self._arc_m = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(path[:, :2], axis=0).T))])
-        self._plan = plan
+        self._plan, self._newest_plan_ns = plan, plan.stamp_ns
 
     def forget_plan(self) -> None:
         """Drop the plan: a new engagement begins with a new one."""
@@ -79,6 +126,12 @@ class PlanTracker:
         feed_forward = ahead[CAR.index("acceleration_mps2")]
         error = ahead[CAR.index("speed_mps")] - feed_forward * self._latency_s - speed_mps
         return Wish(acceleration_mps2=float(feed_forward + error / SPEED_FEEDBACK_S), curvature_1pm=self.steer(pose=pose, speed_mps=speed_mps))
+
+    def rests(self, *, age_s: float) -> bool:
+        """Whether the plan stands still from this age (plus the actuation latency) on."""
+        plan = self._require_plan()
+        speed_mps = plan.channel("speed_mps")[plan.spec.times_s > age_s + self._latency_s]
+        return bool(max([plan.at(age_s + self._latency_s)[CAR.index("speed_mps")], *speed_mps]) < STANDSTILL_MPS)
 
     def steer(self, *, pose: NDArray[np.float64], speed_mps: float) -> float:
         """Curvature that holds the plan's line, by arc length, so that it also serves a stop along the line.
@@ -102,11 +155,16 @@ class PlanTracker:
         return self._plan
 
     def _pose_at(self, stamp_ns: int) -> NDArray[np.float64]:
-        if not self._poses:
+        if not self._motions:
             raise ContractError("plan: no odometry yet to place it by")
-        first_ns, last_ns = self._poses[0][0], self._poses[-1][0]
-        if not first_ns - 1e9 <= stamp_ns <= last_ns + 1e9:
-            raise ContractError(f"plan: stamp {stamp_ns} is over 1 s outside the odometry's {first_ns} to {last_ns}")
-        times_s = [(stamp - first_ns) / 1e9 for stamp, _ in self._poses]
-        x_m, y_m, yaw_rad = np.array([pose for _, pose in self._poses]).T
-        return np.array([np.interp((stamp_ns - first_ns) / 1e9, times_s, column) for column in (x_m, y_m, np.unwrap(yaw_rad))])
+        first, last = self._motions[0], self._motions[-1]
+        after_s, before_s = (stamp_ns - last.stamp_ns) / 1e9, (stamp_ns - first.stamp_ns) / 1e9
+        if before_s < -MAX_RECKONING_S or after_s > MAX_RECKONING_S:
+            raise ContractError(f"plan: stamp {stamp_ns} is over {MAX_RECKONING_S} s outside the odometry's {first.stamp_ns} to {last.stamp_ns}")
+        if after_s >= 0.0:
+            return last.pose_after(after_s)
+        if before_s < 0.0:
+            return first.pose_after(before_s)
+        times_s = [(m.stamp_ns - first.stamp_ns) / 1e9 for m in self._motions]
+        x_m, y_m, yaw_rad = np.array([m.pose for m in self._motions]).T
+        return np.array([np.interp(before_s, times_s, column) for column in (x_m, y_m, np.unwrap(yaw_rad))])

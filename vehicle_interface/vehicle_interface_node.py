@@ -1,7 +1,9 @@
 """The only node that can move a vehicle: plan and odometry in, actuation inside the safety envelope out."""
 
 import sys
+from typing import Any
 
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
@@ -46,7 +48,7 @@ class VehicleInterfaceNode(MimicNode):
         self._inputs = [
             self.create_subscription(Odometry, p.odometry_topic, self._on_odometry, RELIABLE_QOS if p.lockstep else SENSOR_QOS),
             self.create_subscription(JointTrajectory, p.trajectory_topic, self._on_trajectory, RELIABLE_QOS),
-            self.create_subscription(Bool, p.override_topic, self._on_override, RELIABLE_QOS),
+            self.create_subscription(Bool, p.override_topic, self._on_override, SENSOR_QOS),  # matches any publisher; it repeats itself
         ]
         if p.lockstep:
             self._inputs.append(self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, RELIABLE_QOS))
@@ -59,12 +61,17 @@ class VehicleInterfaceNode(MimicNode):
     def activate(self) -> None:
         """Begin to act; in lockstep, once the answers have a listener."""
         if self.parameters.lockstep:
+            self._odometry_of_tick.clear()  # of a drive that is over
+            self._plan_of_tick.clear()
             self.wait_for_subscribers(self._command_publisher)
         else:
             self._timer = self.create_timer(1.0 / self.parameters.actuation_rate_hz, self._on_timer, clock=self._steady)
 
     def deactivate(self) -> None:
-        """Fall silent: should it still be engaged, the vehicle's own command timeout stops it."""
+        """Fall silent, and need a new engagement: should it be driving, the vehicle's own command timeout stops it."""
+        now_ns, steady_ns = self._times_ns()
+        self._core.request_engage(False, now_ns=now_ns, steady_ns=steady_ns)
+        self._publish_mode()
         if self._timer is not None:
             self.destroy_timer(self._timer)
             self._timer = None
@@ -86,32 +93,37 @@ class VehicleInterfaceNode(MimicNode):
 
     def _on_odometry(self, message: Odometry) -> None:
         if self.parameters.lockstep:
-            self._odometry_of_tick[stamp_to_ns(message.header.stamp)] = message
-            self._step_complete_ticks()
+            self._answer(self._odometry_of_tick, message.header.stamp, message)
         else:
             self._take_odometry(message)
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
         if self.parameters.lockstep:
-            self._plan_of_tick[stamp_to_ns(message.header.stamp)] = message
-            self._step_complete_ticks()
+            self._answer(self._plan_of_tick, message.header.stamp, message)
         else:
             self._take_plan(message)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         """Lockstep: the planner, or the camera node before it, cannot serve a tick; the vehicle rolls on all the same."""
-        if any(status.level == ERROR and status.name != self.get_name() for status in message.status):
-            self._plan_of_tick.setdefault(stamp_to_ns(message.header.stamp), None)
-            self._step_complete_ticks()
+        is_failure = any(status.level == ERROR and status.name != self.get_name() for status in message.status)
+        if is_failure and stamp_to_ns(message.header.stamp) not in self._plan_of_tick:
+            self._answer(self._plan_of_tick, message.header.stamp, None)
 
-    def _step_complete_ticks(self) -> None:
-        """Lockstep: step the ticks of which both odometry and the planner's answer have arrived."""
+    def _answer(self, inputs: dict[int, Any], stamp: Time, message: Any) -> None:
+        """Lockstep: note an input, and step the ticks of which both odometry and the planner's answer have arrived."""
+        if stamp.sec < 0:
+            self._reject(f"stamp: is {stamp.sec} s, must not be negative")
+            return
+        inputs[stamp_to_ns(stamp)] = message
         if not self.is_active:
             return
         for tick_ns in sorted(self._odometry_of_tick.keys() & self._plan_of_tick.keys()):
             self._tick_ns = tick_ns
             self._take_odometry(self._odometry_of_tick.pop(tick_ns))
             plan = self._plan_of_tick.pop(tick_ns)
+            for waiting in (self._odometry_of_tick, self._plan_of_tick):
+                for old_ns in [key for key in waiting if key < tick_ns]:  # nobody waits for these any more
+                    del waiting[old_ns]
             if plan is not None:
                 self._take_plan(plan)
             output = self._core.step(now_ns=tick_ns, steady_ns=tick_ns)
@@ -150,7 +162,10 @@ class VehicleInterfaceNode(MimicNode):
         return response
 
     def _on_emergency_stop(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        response.success, response.message = self._core.emergency_stop(request.data)
+        now_ns, steady_ns = self._times_ns()
+        response.success, response.message = self._core.emergency_stop(request.data, now_ns=now_ns, steady_ns=steady_ns)
+        if not self.is_active and request.data:
+            response.success, response.message = False, "the node is not active: nothing is published until it is"
         self._publish_mode()
         return response
 
