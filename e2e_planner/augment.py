@@ -13,7 +13,6 @@ from mimic_contracts.motion import to_frame
 from mimic_contracts.rig import CameraSpec
 
 Array = NDArray[np.float64]
-STEERING_LOOKAHEAD_M = 15.0  # of a recording without speed: over which distance a driver returns to the line
 STEERING_WHEELBASE_M = 2.85
 STEERING_RATIO = 15.0  # steering wheel / road wheel, of a passenger car
 
@@ -46,7 +45,7 @@ def perturb_target(values: Array, perturbation: Perturbation, settings: Augmenta
         if spec is CAR:
             values = _return_to_line(values, perturbation, settings)
         elif spec is STEERING_ONLY:
-            curvature = float(_hermite(np.zeros(1), perturbation.lateral_m, perturbation.yaw_rad, STEERING_LOOKAHEAD_M)[2][0])
+            curvature = float(_hermite(np.zeros(1), perturbation.lateral_m, perturbation.yaw_rad, settings.return_m)[2][0])
             values[:, 0] += curvature * STEERING_WHEELBASE_M * STEERING_RATIO
     if perturbation.is_mirrored:
         for name in ("y_m", "yaw_rad", "curvature_1pm", "steering_wheel_rad"):
@@ -86,7 +85,9 @@ def perturb_pictures(
 ) -> list[NDArray[np.uint8]]:
     """The pictures (H, W, 3) of one camera at several times, all varied alike."""
     if perturbation.yaw_rad or perturbation.lateral_m:
-        shift = lateral_shift_homography(camera, lateral_m=perturbation.lateral_m)
+        # The vehicle turns about its rear axle, which swings a camera at the windscreen to the side.
+        swing_m = camera.mounting.x_m * np.sin(perturbation.yaw_rad)
+        shift = lateral_shift_homography(camera, lateral_m=perturbation.lateral_m + swing_m)
         turn = rotation_homography(camera, yaw_rad=perturbation.yaw_rad)
         matrix = (shift @ turn).astype(np.float64)
         size = (camera.width_px, camera.height_px)

@@ -28,17 +28,27 @@ class ConstantVelocity:
 
 
 class HoldLast:
-    """`car`: acceleration and curvature stay as they are, until standstill. Unknown acceleration counts as zero."""
+    """`car`: acceleration and curvature stay as they are, until standstill. Where no acceleration is recorded it is the
+    slope between the last two speeds; zero at the first."""
 
     spec = CAR
     rig_name: str | None = None
 
+    def __init__(self) -> None:
+        self.reset()
+
     def reset(self) -> None:
-        """Nothing is kept."""
+        """Forget the last speed."""
+        self._last: tuple[int, float] | None = None
 
     def plan(self, observation: Observation) -> Plan:
         """An arc at constant acceleration; raises MimicError without a speed."""
-        return _arc(observation, acceleration_mps2=observation.ego.acceleration_mps2 or 0.0, model_id="hold_last")
+        acceleration, speed = observation.ego.acceleration_mps2, observation.ego.speed_mps
+        if acceleration is None and speed is not None and self._last is not None and observation.stamp_ns > self._last[0]:
+            acceleration = (speed - self._last[1]) / ((observation.stamp_ns - self._last[0]) / 1e9)
+        if speed is not None:
+            self._last = (observation.stamp_ns, speed)
+        return _arc(observation, acceleration_mps2=acceleration or 0.0, model_id="hold_last")
 
 
 class HoldSteering:

@@ -1,5 +1,6 @@
 """Clip stores become batches: which frames may be learned from, how often, and what the network is told about each."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,9 @@ from mimic_contracts.observation import ROUTE_COMMANDS
 from mimic_contracts.rig import Rig
 
 HISTORY_TOLERANCE_S = 0.06  # how far the earlier picture may be from t - history_s; further away: the current one again
+START_SPEED_MPS, START_GAIN_MPS = 3.0, 1.0  # slower than this and soon faster by that: the vehicle starts
 MIRRORED_COMMANDS = {"left": "right", "right": "left"}
+MIRRORED_SIGNALS = ("yaw_rate_radps",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +37,16 @@ class Batch:
 
 
 class FrameSet:
-    """The frames of one split that have a target: JPEGs in memory, signals and targets as arrays."""
+    """The frames of one split that have a target: JPEGs in memory, signals and targets as arrays.
+
+    data_hash: of the stores. Raises MimicError when the split has no frame that can be used.
+    """
 
     def __init__(self, stores: Sequence[ClipStore], split: str, recipe: Recipe) -> None:
         self.recipe, self.spec, self.rig = recipe, recipe.spec(), recipe.load_rig()
         self._jpegs: dict[str, list[bytes]] = {camera.name: [] for camera in self.rig.cameras}
-        earlier, targets, known, ego, commands = [], [], [], [], []
+        self.data_hash = hashlib.sha256("".join(store.meta.data_hash for store in stores).encode()).hexdigest()
+        earlier, targets, known, ego, commands, clip_weights = [], [], [], [], [], []
         count = 0
         for store in stores:
             check_store(store, self.rig, self.spec)
@@ -53,12 +60,13 @@ class FrameSet:
                 earlier.append(count + earlier_index(frames.stamp_ns, recipe.history_s))
                 ego.append(np.stack([getattr(frames, name) for name in recipe.ego_inputs], axis=1) if recipe.ego_inputs else np.zeros((len(frames), 0)))
                 commands.extend(frames.route_command.tolist())
+                clip_weights.append(np.full(len(frames), clip.weight))
                 count += len(frames)
         if count == 0:
             raise MimicError(f"the data has no frames in split '{split}'; look at the splits in the topic map, extract again")
         self._earlier = np.concatenate(earlier)
         self._targets, self._ego = np.concatenate(targets), np.concatenate(ego)
-        self._commands = commands
+        self._commands, self._clip_weights = commands, np.concatenate(clip_weights)
         self.usable = np.flatnonzero(np.concatenate(known))
         self.masked = count - len(self.usable)
         if len(self.usable) == 0:
@@ -70,7 +78,8 @@ class FrameSet:
         return self._targets[self.usable]
 
     def draw_weights(self, focus: float) -> NDArray[np.float64]:
-        """(N,) how likely each usable frame is drawn: up to 1 + focus where the action is, or is about to be, another one."""
+        """(N,) how likely each usable frame is drawn: its clip's weight, times up to 1 + focus where the action is
+        not the usual one, or is about to change, and 1 + 2·focus where the vehicle starts. Raises MimicError when every weight is zero."""
         targets = self.targets
         if self.spec is CAR:
             soon = int(np.searchsorted(CAR.times_s, 1.0))
@@ -80,6 +89,11 @@ class FrameSet:
             spread = max(float(targets.std()), 1e-3)
             activity = np.abs(targets[:, 0, 0] - targets.mean()) / spread
         weights = 1.0 + focus * np.minimum(activity, 1.0)
+        if self.spec is CAR:  # a drive starts once and drives long: too seldom to be learned otherwise
+            weights[(speed[:, 0] < START_SPEED_MPS) & (speed[:, -1] > speed[:, 0] + START_GAIN_MPS)] = 1.0 + 2.0 * focus
+        weights *= self._clip_weights[self.usable]
+        if weights.sum() <= 0.0:
+            raise MimicError("every clip of the split has weight 0: there is nothing to learn from; raise the weights of some")
         return weights / weights.sum()
 
     def batch(self, indices: NDArray[np.int64], rng: np.random.Generator | None, *, has_eyes: bool = True) -> Batch:
@@ -98,6 +112,7 @@ class FrameSet:
                 targets[n] = perturb_target(targets[n], perturbation, settings, self.spec)
                 valid[n] &= rng.uniform(size=valid.shape[1]) >= self.recipe.ego_dropout
                 if perturbation.is_mirrored:
+                    ego[n] *= [-1.0 if name in MIRRORED_SIGNALS else 1.0 for name in self.recipe.ego_inputs]
                     commands[n] = MIRRORED_COMMANDS.get(commands[n], commands[n])
             if has_eyes:
                 for camera in self.rig.cameras:

@@ -28,7 +28,8 @@ def export_onnx(network: PlannerNetwork, example: Batch, path: Path) -> float:
     rows = [tuple(t[i : i + 1].contiguous() for t in (*example.pictures, example.ego, example.command)) for i in range(len(example.ego))]
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        for name in ("torch.onnx", "onnxscript", "onnx_ir"):
+            logging.getLogger(name).setLevel(logging.ERROR)
         torch.onnx.export(
             deployed, rows[0], path, input_names=[*names, "ego", "command"], output_names=["plans", "probabilities"], opset_version=OPSET, dynamo=True,
             external_data=False, verbose=False,

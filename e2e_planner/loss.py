@@ -11,7 +11,7 @@ from e2e_planner.recipe import LossWeights
 from mimic_contracts.action_spec import CAR
 
 X, Y, SPEED, ACCELERATION, CURVATURE = (CAR.index(name) for name in ("x_m", "y_m", "speed_mps", "acceleration_mps2", "curvature_1pm"))
-LATERAL_SCALE_M = 0.5
+POSITION_SCALE_M, POSITION_SCALE_MPS = 0.2, 0.4  # an error of 0.2 m now weighs as much as one of 1.8 m in 4 s
 CONTROL_TIMES = slice(0, 6)  # the first second: what is driven before the next plan
 
 
@@ -29,18 +29,20 @@ def _path_speed_terms(head: PathSpeedHead, outputs: Mapping[str, Tensor], target
     """Winner-takes-all: only the path and the profile nearest to the driver's learn from the residuals.
 
     trajectory: distance from the driver's points of the path at the driver's own arc lengths, so that a wrong speed
-    is not paid for twice; lateral in LATERAL_SCALE_M. speed: in SPEED_SCALE_MPS. control: lateral and longitudinal
+    is not paid for twice; near points, which are driven, count more. speed: in SPEED_SCALE_MPS. control: lateral and longitudinal
     acceleration over the first second, m/s² (METRICS, 'control error').
     """
     speed_true, kappa_true = targets[:, :, SPEED], targets[:, :, CURVATURE]
     arc = head.arc_of(speed_true)
     at_arc = head.curvature_at(head.path_anchors[None].expand(len(targets), -1, -1), arc[:, None].expand(-1, len(head.path_anchors), -1))
     path_winner = ((at_arc - kappa_true[:, None]) / CURVATURE_SCALE_1PM).square().sum(-1).argmin(-1)
-    speed_winner = (head.speed_anchors[None] - speed_true[:, None]).square().sum(-1).argmin(-1)
+    change_true = speed_true - speed_true[:, :1]
+    speed_winner = (head.speed_anchors[None] - change_true[:, None]).square().sum(-1).argmin(-1)
     rows = torch.arange(len(targets), device=targets.device)
     curvature, speed = outputs["curvature"][rows, path_winner], outputs["speed"][rows, speed_winner]
     x, y, _, kappa = head.drive(curvature, arc)
-    offset = torch.stack([x - targets[:, :, X], y - targets[:, :, Y]], -1) / LATERAL_SCALE_M
+    offset = torch.stack([x - targets[:, :, X], y - targets[:, :, Y]], -1)
+    offset = offset / (POSITION_SCALE_M + POSITION_SCALE_MPS * head.times_s[:, None])
     weight = speed_true.clamp(min=3.0).square()
     lateral = (kappa - kappa_true) * weight
     longitudinal = head.acceleration_of(speed) - targets[:, :, ACCELERATION]

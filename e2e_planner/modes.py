@@ -18,10 +18,11 @@ def find_anchors(spec: ActionSpec, targets: NDArray[np.float64], sizes: Network,
         angles = targets[:, 0, 0]
         return {"mean_rad": torch.tensor(angles.mean(), dtype=torch.float32), "scale_rad": torch.tensor(max(angles.std(), 1e-3), dtype=torch.float32)}
     speed = targets[:, :, CAR.index("speed_mps")]
+    change = speed - speed[:, :1]
     paths = path_curvatures(targets) / CURVATURE_SCALE_1PM
     return {
         "path_anchors": torch.tensor(kmeans(paths, sizes.path_modes, seed=seed) * CURVATURE_SCALE_1PM, dtype=torch.float32),
-        "speed_anchors": torch.tensor(kmeans(speed / SPEED_SCALE_MPS, sizes.speed_modes, seed=seed) * SPEED_SCALE_MPS, dtype=torch.float32),
+        "speed_anchors": torch.tensor(kmeans(change / SPEED_SCALE_MPS, sizes.speed_modes, seed=seed) * SPEED_SCALE_MPS, dtype=torch.float32),
     }
 
 

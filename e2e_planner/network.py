@@ -8,8 +8,9 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
-from e2e_planner.recipe import Network, Recipe
+from e2e_planner.recipe import EGO_SCALES, Network, Recipe
 from mimic_contracts.action_spec import CAR, ActionSpec
 from mimic_contracts.observation import ROUTE_COMMANDS
 from mimic_contracts.rig import Rig
@@ -22,8 +23,9 @@ SPEED_SCALE_MPS = 3.0
 
 
 class PathSpeedHead(nn.Module):
-    """Action spec `car`: some paths (curvature over arc length) times some speed profiles (speed over time).
+    """Action spec `car`: some paths (curvature over arc length) times some speed profiles (change of speed over time).
 
+    A profile begins at the speed that the vehicle has: the ego's where it is told, else what the pictures tell.
     Each is an anchor, found in the training data, plus a residual; a path and a profile together give a plan by the
     bicycle. Offered: plans (N, P·S, T, C) and their logits (N, P·S).
     """
@@ -36,20 +38,25 @@ class PathSpeedHead(nn.Module):
     def __init__(self, width: int, *, path_anchors: Tensor, speed_anchors: Tensor) -> None:
         super().__init__()
         self.register_buffer("path_anchors", path_anchors)  # (P, J) 1/m at STATIONS_M
-        self.register_buffer("speed_anchors", speed_anchors)  # (S, T) m/s at the spec's times
+        self.register_buffer("speed_anchors", speed_anchors)  # (S, T) m/s more than now, at the spec's times
         self.register_buffer("times_s", torch.tensor(CAR.times_s, dtype=torch.float32))
         self.register_buffer("stations_m", torch.tensor(STATIONS_M))
         self.path = nn.Linear(width, path_anchors.numel() + len(path_anchors))
         self.speed = nn.Linear(width, speed_anchors.numel() + len(speed_anchors))
+        self.seen_speed = nn.Linear(width, 1)
 
-    def forward(self, features: Tensor) -> dict[str, Tensor]:
-        """(N, width) → curvature (N, P, J) 1/m, path_logits (N, P), speed (N, S, T) m/s, speed_logits (N, S)."""
+    def forward(self, features: Tensor, ego_speed: Tensor, is_known: Tensor) -> dict[str, Tensor]:
+        """features (N, width), ego_speed (N, 1) m/s and whether it is known (N, 1), 0 or 1 → curvature (N, P, J) 1/m,
+        path_logits (N, P), speed (N, S, T) m/s, speed_logits (N, S)."""
         path, path_logits = self._split(self.path(features), self.path_anchors)
-        speed, speed_logits = self._split(self.speed(features), self.speed_anchors)
+        change, speed_logits = self._split(self.speed(features), self.speed_anchors)
+        seen = EGO_SCALES["speed_mps"] * softplus(self.seen_speed(features))
+        now = is_known * ego_speed + (1.0 - is_known) * seen
+        later = (self.times_s > 0.0).to(change.dtype)
         return {
             "curvature": self.path_anchors + CURVATURE_SCALE_1PM * path,
             "path_logits": path_logits,
-            "speed": torch.relu(self.speed_anchors + SPEED_SCALE_MPS * speed),
+            "speed": torch.relu(now[:, :, None] + self.speed_anchors + SPEED_SCALE_MPS * later * change),
             "speed_logits": speed_logits,
         }
 
@@ -131,10 +138,13 @@ class PlannerNetwork(nn.Module):
 
     head: Head
 
-    def __init__(self, sizes: Network, *, rig: Rig | None, ego_inputs: int, head: Head) -> None:
+    def __init__(self, sizes: Network, *, rig: Rig | None, ego_inputs: tuple[str, ...], head: Head) -> None:
         super().__init__()
         self.cameras = tuple(camera.name for camera in rig.cameras) if rig else ()
-        inputs = 2 * ego_inputs + len(ROUTE_COMMANDS)
+        self.ego_inputs = ego_inputs
+        # As many features of what it is told as of what it sees: a speed among 128 picture features is not heard.
+        self.hear = nn.Linear(2 * len(ego_inputs) + len(ROUTE_COMMANDS), sizes.width)
+        inputs = sizes.width
         if rig is not None:
             config = EncoderConfig(widths=sizes.widths, blocks=sizes.blocks, pictures=2)
             self.encoder = Encoder(config)
@@ -151,11 +161,20 @@ class PlannerNetwork(nn.Module):
 
     def forward(self, pictures: tuple[Tensor, ...], ego: Tensor, command: Tensor) -> dict[str, Tensor]:
         """The head's outputs."""
-        features = [ego, command]
+        features = [torch.relu(self.hear(torch.cat([ego, command], 1)))]
         if self.cameras:
             seen = [torch.relu(self.reduce(self.encoder(picture))).flatten(1) for picture in pictures]
             features.append(torch.relu(self.see(torch.cat(seen, 1))))
-        return self.head(self.trunk(torch.cat(features, 1)))
+        trunk = self.trunk(torch.cat(features, 1))
+        return self.head(trunk, *self._ego_speed(ego)) if isinstance(self.head, PathSpeedHead) else self.head(trunk)
+
+    def _ego_speed(self, ego: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 1) m/s, and (N, 1) whether it is known."""
+        if "speed_mps" not in self.ego_inputs:
+            return ego.new_zeros(len(ego), 1), ego.new_zeros(len(ego), 1)
+        index = self.ego_inputs.index("speed_mps")
+        known = len(self.ego_inputs) + index
+        return EGO_SCALES["speed_mps"] * ego[:, index : index + 1], ego[:, known : known + 1]
 
 
 class DeployedNetwork(nn.Module):
@@ -174,7 +193,7 @@ class DeployedNetwork(nn.Module):
 
 def make_network(recipe: Recipe, head: Head, *, has_eyes: bool = True) -> PlannerNetwork:
     """The network of a recipe, or its twin without eyes."""
-    return PlannerNetwork(recipe.network, rig=recipe.load_rig() if has_eyes else None, ego_inputs=len(recipe.ego_inputs), head=head)
+    return PlannerNetwork(recipe.network, rig=recipe.load_rig() if has_eyes else None, ego_inputs=recipe.ego_inputs, head=head)
 
 
 def make_head(spec: ActionSpec, width: int, anchors: Mapping[str, Tensor]) -> Head:

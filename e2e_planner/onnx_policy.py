@@ -10,16 +10,15 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from e2e_planner.selection import select
 from mimic_contracts.action_spec import CAR, CONTRACT_VERSION, action_spec
 from mimic_contracts.errors import MimicError
 from mimic_contracts.observation import ROUTE_COMMANDS, Observation
 from mimic_contracts.plan import Plan
-from mimic_contracts.rig import load_rig
+from mimic_contracts.rig import load_rig, rig_cameras
 
-Array = NDArray[np.float64]
-SAME_GROUP_M = 0.7  # plans nearer to each other than this (mean over the horizon) are one decision
-RIVAL_RATIO = 2.0  # a rival group takes over only with more than this times the probability of the held one
-HISTORY_TOLERANCE_S = 0.06
+CARD_KEYS = ("contract_version", "action_spec", "rig", "rig_cameras", "has_eyes", "recipe", "ego_scales", "model_hash")
+HISTORY_TOLERANCE_S = 0.06  # as in training (e2e_planner.dataset)
 
 
 class OnnxPolicy:
@@ -34,8 +33,10 @@ class OnnxPolicy:
         self.spec = action_spec(card["action_spec"])
         self.model_id = f"{card['recipe']['name']}-{card['model_hash'][:12]}"
         self._has_eyes = bool(card["has_eyes"])
-        self.rig_name: str | None = card["rig"] if self._has_eyes else None
         self._rig = load_rig(card["rig"])
+        if json.loads(json.dumps(rig_cameras(self._rig))) != card["rig_cameras"]:
+            raise MimicError(f"{model_path}: was trained for another geometry of rig '{card['rig']}' than its file has now: restore that file, or train again")
+        self.rig_name: str | None = self._rig.name if self._has_eyes else None
         self._history_ns = round(card["recipe"]["history_s"] * 1e9)
         self._ego_scales = {name: float(card["ego_scales"][name]) for name in card["recipe"]["ego_inputs"]}
         if provider not in onnxruntime.get_available_providers():
@@ -43,14 +44,15 @@ class OnnxPolicy:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(content, options, providers=[provider])
         self._inputs = [i.name for i in self._session.get_inputs()]
         self.reset()
 
     def reset(self) -> None:
-        """Forget earlier pictures and the plan that is held."""
+        """Forget earlier pictures and the plan before, which is held."""
         self._seen: deque[Observation] = deque()
-        self._held: Array | None = None
+        self._previous: Plan | None = None
 
     def plan(self, observation: Observation) -> Plan:
         """The plan from this observation on; raises ContractError when its pictures are not the rig's."""
@@ -60,10 +62,11 @@ class OnnxPolicy:
         plans, probabilities = self._session.run(None, {name: feeds[name] for name in self._inputs})
         alternatives, shares = plans[0].astype(np.float64), probabilities[0].astype(np.float64)
         shares = shares / shares.sum()
-        chosen = self._choose(alternatives, shares)
-        return Plan(
-            stamp_ns=observation.stamp_ns, spec=self.spec, values=alternatives[chosen], alternatives=alternatives, probabilities=shares, model_id=self.model_id
-        )
+        stamp_ns = observation.stamp_ns
+        chosen = select(alternatives, shares, stamp_ns=stamp_ns, previous=self._previous) if self.spec is CAR else int(shares.argmax())
+        plan = Plan(stamp_ns=stamp_ns, spec=self.spec, values=alternatives[chosen], alternatives=alternatives, probabilities=shares, model_id=self.model_id)
+        self._previous = plan
+        return plan
 
     def _feeds(self, observation: Observation) -> dict[str, NDArray[Any]]:
         earlier = self._earlier(observation)
@@ -89,31 +92,13 @@ class OnnxPolicy:
         nearest = self._seen[0]
         return nearest if abs(nearest.stamp_ns - wanted_ns) <= HISTORY_TOLERANCE_S * 1e9 else observation
 
-    def _choose(self, alternatives: Array, shares: Array) -> int:
-        """Index of the plan that drives: the most probable of the group that is held, unless a rival group clearly wins.
-
-        A group is what lies within SAME_GROUP_M of its most probable plan; the held group, of the plan driven before.
-        """
-        best = int(shares.argmax())
-        if self.spec is not CAR:
-            return best
-        xy = alternatives[:, :, [CAR.index("x_m"), CAR.index("y_m")]]
-        distance = np.hypot(*(xy[:, None] - xy[None]).transpose(3, 0, 1, 2)).mean(axis=2)
-        rival_share = shares[distance[best] <= SAME_GROUP_M].sum()
-        if self._held is not None:
-            to_held = np.hypot(*(xy - self._held).transpose(2, 0, 1)).mean(axis=1)
-            is_held = to_held <= SAME_GROUP_M
-            if is_held.any() and not is_held[best] and rival_share <= RIVAL_RATIO * shares[is_held].sum():
-                best = int(np.where(is_held, shares, -1.0).argmax())
-        self._held = xy[best]
-        return best
-
 
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise MimicError(f"{path}: cannot be read: {error.strerror}") from error
+        mend = ": is the training finished? `mimic train … --resume` finishes it" if path.name == "card.json" else ""
+        raise MimicError(f"{path}: cannot be read ({error.strerror}){mend}") from error
 
 
 def _read_card(path: Path) -> dict[str, Any]:
@@ -125,9 +110,12 @@ def _read_card(path: Path) -> dict[str, Any]:
 
 def _check_card(card: dict[str, Any], path: Path, content: bytes) -> None:
     """Raise MimicError when the model was made for other contracts, or is not the one that the card describes."""
-    version = card.get("contract_version")
+    missing = [key for key in CARD_KEYS if key not in card]
+    if missing:
+        raise MimicError(f"{path}: its card lacks {', '.join(missing)}: is it the card of a planner that `mimic train` made?")
+    version = card["contract_version"]
     if version != CONTRACT_VERSION:
         raise MimicError(f"{path}: was trained for contract version {version}, this is {CONTRACT_VERSION}: train it again")
     got = hashlib.sha256(content).hexdigest()
-    if card.get("model_hash") != got:
-        raise MimicError(f"{path}: has SHA-256 {got[:12]}…, its card says {str(card.get('model_hash'))[:12]}…: card and model don't belong together")
+    if card["model_hash"] != got:
+        raise MimicError(f"{path}: has SHA-256 {got[:12]}…, its card says {str(card['model_hash'])[:12]}…: card and model don't belong together")

@@ -54,10 +54,11 @@ class PlannerNode(MimicNode):
         qos = RELIABLE_QOS if p.lockstep else SENSOR_QOS
         self._inputs = [
             self.create_subscription(Image, p.frame_topic, self._on_frame, qos),
-            self.create_subscription(Odometry, p.odometry_topic, self._on_odometry, qos),
             self.create_subscription(JointState, p.steering_topic, self._on_steering, qos),
             self.create_subscription(String, p.route_command_topic, self._on_route_command, RELIABLE_QOS),
         ]
+        if p.odometry_required or not p.lockstep:  # lockstep: odometry that may come before or after the frame, or not, decides nothing
+            self._inputs.append(self.create_subscription(Odometry, p.odometry_topic, self._on_odometry, qos))
 
     def activate(self) -> None:
         """Begin to plan; in lockstep, once somebody listens."""

@@ -38,7 +38,8 @@ class Network:
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
     """Applied in training only. yaw_rad, lateral_m: largest turn and shift of the camera, in `perturbed_share` of the
-    samples, with the target relabelled to return over return_s (at least return_m)."""
+    samples, with the target relabelled to return over return_s (at least return_m; without a speed, as in
+    `steering_only`, over return_m)."""
 
     brightness: float = 0.25
     contrast: float = 0.25
@@ -81,7 +82,8 @@ class Recipe:
 
     ego_inputs: which of the vehicle's own signals the network is told (nothing that gives the label away), each left
     out in a share `ego_dropout` of the samples; label_shift_s: the target is taken this much after the picture;
-    focus: how much more often frames are drawn in which the action changes; twin: also train the network without eyes.
+    focus: how much more often frames are drawn in which the action changes; threads: of the mathematics (another one
+    prepares the batches); twin: also train the network without eyes.
     """
 
     name: str
@@ -93,7 +95,7 @@ class Recipe:
     weight_decay: float = 0.02
     ema_decay: float = 0.995
     seed: int = 0
-    threads: int = 2
+    threads: int = 1
     precision: str = "32-true"
     history_s: float = 0.2
     ego_inputs: tuple[str, ...] = ()
@@ -130,7 +132,10 @@ class Recipe:
 
     def load_rig(self) -> Rig:
         """The rig that this recipe trains on."""
-        return load_rig(self.rig)
+        rig = load_rig(self.rig)
+        if self.augmentation.mirror and len(rig.cameras) > 1:
+            raise ContractError(f"augmentation.mirror: rig '{rig.name}' has {len(rig.cameras)} cameras; only one that looks ahead can be mirrored: set false")
+        return rig
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as in the YAML file."""

@@ -16,6 +16,7 @@ from e2e_planner.recipe import EGO_SCALES, Recipe
 from e2e_planner.train import Trained, Trainer, describe_data, open_stores
 from mimic_contracts.action_spec import CONTRACT_VERSION
 from mimic_contracts.errors import MimicError, UsageError
+from mimic_contracts.rig import rig_cameras
 
 TWIN_DIRECTORY = "twin"
 EXAMPLE_FRAMES = 16  # on which ONNX and torch must agree
@@ -83,6 +84,7 @@ def _card(recipe: Recipe, out: Path, train: FrameSet, trained: Trained, describe
         "contract_version": CONTRACT_VERSION,
         "action_spec": recipe.action_spec,
         "rig": recipe.rig,
+        "rig_cameras": [_plain(camera) for camera in rig_cameras(recipe.load_rig())],
         "has_eyes": has_eyes,
         "recipe": _plain(recipe.as_dict()),
         "ego_scales": {name: EGO_SCALES[name] for name in recipe.ego_inputs},

@@ -67,7 +67,7 @@ class Progress:
             from torch.utils.tensorboard import SummaryWriter
 
             self._stage = stage
-            self._writer = SummaryWriter(str(self._log_directory / stage))
+            self._writer = SummaryWriter(str(self._log_directory / stage), purge_step=step)
             self._bar = tqdm(desc=f"train {stage}", total=self._steps, initial=step - 1, unit="step", file=sys.stderr, mininterval=1.0, dynamic_ncols=True)
         assert self._bar is not None
         if step % 10 == 0 or "val_score" in figures:
