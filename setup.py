@@ -3,7 +3,9 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
-from setuptools import setup
+from setuptools import setup  # before distutils, which it brings
+
+from distutils.command.install_data import install_data  # isort: skip
 
 NAME = "mimic_drive"
 ROOT = Path(__file__).parent
@@ -23,6 +25,21 @@ NODES = {
 def files_of(folder: str) -> list[tuple[str, list[str]]]:
     directories = sorted({path.parent for path in Path(folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts})
     return [(f"share/{NAME}/{d}", [str(p) for p in sorted(d.iterdir()) if p.is_file()]) for d in directories]
+
+
+class InstallDataAndNodes(install_data):  # type: ignore[misc]
+    """pip puts programs into bin/ only; `ros2 run` and `ros2 launch` look for them in lib/mimic_drive, where colcon puts them."""
+
+    def run(self) -> None:
+        super().run()
+        folder = Path(self.install_dir) / "lib" / NAME
+        folder.mkdir(parents=True, exist_ok=True)
+        for node in NODES:
+            program = folder / node
+            if not program.exists():
+                program.write_text(f'#!/bin/sh\nexec "$(dirname "$0")/../../bin/{node}" "$@"\n')
+                program.chmod(0o755)
+                self.outfiles.append(str(program))
 
 
 setup(
@@ -59,5 +76,6 @@ setup(
         "sim": ["moderngl", "av"],
     },
     zip_safe=False,
+    cmdclass={"install_data": InstallDataAndNodes},
     entry_points={"console_scripts": ["mimic = mimic.cli:main", *(f"{name} = {target}" for name, target in NODES.items())]},
 )

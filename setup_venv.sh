@@ -19,13 +19,13 @@ wanted=$(cat requirements.lock setup.py package.xml | sha256sum)
 [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && exit 0
 
 python=""
-for candidate in python3.11 python3.12 python3.10 python3.13 python3; do
-  if command -v "$candidate" > /dev/null && "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))'; then
+for candidate in python3.11 python3.12 python3.13 python3; do
+  if command -v "$candidate" > /dev/null && "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'; then
     python=$candidate
     break
   fi
 done
-[ -n "$python" ] || { echo "Python 3.10 to 3.13 is needed, with its venv module" >&2; exit 1; }
+[ -n "$python" ] || { echo "Python 3.11 to 3.13 is needed, with its venv module" >&2; exit 1; }
 
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 echo "Installing into .venv: about two minutes and 2.5 GB" >&2

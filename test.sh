@@ -7,6 +7,5 @@ export PATH="$PWD/.venv/bin:$PATH"
 ruff format --check --quiet .
 ruff check --quiet .
 mypy
-lint-imports --no-cache > /tmp/mimic_lint_imports.$$ || { cat /tmp/mimic_lint_imports.$$; exit 1; }
-rm -f /tmp/mimic_lint_imports.$$
+imports=$(lint-imports --no-cache) || { echo "$imports"; exit 1; }
 exec python -m pytest -n 2 --dist loadfile "$@"

@@ -6,13 +6,15 @@ A table (config/bringup/NAME.yaml) lists processes; each `${argument}` in it is 
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -35,6 +37,8 @@ EXECUTABLES = {
 GRACE_S = 5.0  # after SIGINT, and again after SIGTERM
 LAST_LINES = 12
 POLL_S = 0.2
+DOMAINS = 101
+_DOMAIN_HOLDERS: list[socket.socket] = []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +87,12 @@ class ProcessSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A bring-up: its arguments, and its processes before substitution. loopback: everything runs on this machine, in a
-    domain of its own (simulator, replay, tests); on a car the site's own settings hold."""
+    """A bring-up: its arguments, and its processes before substitution.
+
+    loopback: everything runs on this machine, in a domain of its own (simulator, replay, tests), and one process that
+    fails ends all. On a car the site's own settings hold, and the others go on: the vehicle interface must still be
+    there to brake when the planner has died.
+    """
 
     name: str
     description: str
@@ -123,8 +131,8 @@ class Table:
                     replaced = Template(value).substitute(values)
                 except KeyError as error:
                     raise ContractError(f"{self.name}: '{value}' names argument {error}, which the table does not declare") from error
-                # A value that is wholly an argument gets the type that YAML gives its text, as on a ROS command line.
-                return yaml.safe_load(replaced) if value.startswith("${") and value.endswith("}") and replaced else replaced
+                name = value[2:-1] if value.startswith("${") and value.endswith("}") else ""
+                return _typed(name, replaced, self.arguments[name].default) if name in self.arguments else replaced
             if isinstance(value, Mapping):
                 return {key: substitute(item) for key, item in value.items()}
             return [substitute(item) for item in value] if isinstance(value, list) else value
@@ -137,22 +145,35 @@ class Table:
         return substituted
 
 
+def _typed(name: str, text: str, default: str) -> bool | int | float | str:
+    """An argument's text as the type of its default: a switch, a number, or text. Raises UsageError naming the argument."""
+    kind = type(yaml.safe_load(default)) if default else str
+    if kind not in (bool, int, float):
+        return text
+    try:
+        return yaml.safe_load(text) is True if kind is bool else kind(text)
+    except ValueError as error:
+        raise UsageError(f"{name}: is '{text}', must be {'a whole number' if kind is int else 'a number'}, as {default}") from error
+
+
 def _only_started(spec: ProcessSpec, names: set[str]) -> ProcessSpec:
     """The lifecycle manager manages what is started, not what a condition left out."""
     if spec.executable != "lifecycle_manager_node":
         return spec
     managed = [name for name in spec.parameters["node_names"] if name in names]
-    return ProcessSpec(executable=spec.executable, name=spec.name, parameters_file=spec.parameters_file, parameters={**spec.parameters, "node_names": managed})
+    return replace(spec, parameters={**spec.parameters, "node_names": managed})
 
 
 class Bringup:
     """Running processes of a bring-up; made by `start`."""
 
-    def __init__(self, specs: Sequence[ProcessSpec], *, log_directory: Path, environment: Mapping[str, str], is_quiet: bool) -> None:
+    def __init__(self, specs: Sequence[ProcessSpec], *, log_directory: Path, environment: Mapping[str, str], is_quiet: bool, fails_together: bool) -> None:
         self.log_directory = log_directory
-        self._is_quiet = is_quiet
+        self.environment = environment
+        self._fails_together = fails_together
         self._specs = {spec.name: spec for spec in specs}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._failed: dict[str, int] = {}
         for spec in specs:
             command = [sys.executable, "-m", EXECUTABLES[spec.executable], "--ros-args", *spec.ros_arguments()]
             with (log_directory / f"{spec.name}.log").open("wb") as log:
@@ -163,7 +184,6 @@ class Bringup:
                     stderr=subprocess.STDOUT if is_quiet else None,
                     env=dict(environment),
                     start_new_session=True,
-                    cwd=source_root(),
                 )
 
     def wait_for_exit_of(self, name: str, *, timeout_s: float) -> None:
@@ -183,17 +203,20 @@ class Bringup:
                 raise MimicError(f"{name} ended with exit code {process.returncode}:\n{self.last_lines(name)}")
 
     def wait(self) -> int:
-        """Wait until a process whose end ends all does so, all have ended, or any fails; returns the exit code."""
+        """Wait until a process whose end ends all does so, or all have ended, or one fails that the others need; returns the exit code."""
         while True:
             codes = {name: process.poll() for name, process in self._processes.items()}
             for name, code in codes.items():
-                if code:
+                if code and name not in self._failed:
+                    self._failed[name] = code
                     print(f"{name} ended with exit code {code}", file=sys.stderr)
+                if code is not None and (self._specs[name].ends_all or (code and self._fails_together)):
                     return code
-                if code == 0 and (self._specs[name].ends_all or None not in codes.values()):
-                    return 0
+            running = [name for name, code in codes.items() if code is None]
+            if not running:
+                return next(iter(self._failed.values()), 0)
             with suppress(subprocess.TimeoutExpired):
-                next(process for process in self._processes.values() if process.poll() is None).wait(POLL_S)
+                self._processes[running[0]].wait(POLL_S)
 
     def last_lines(self, name: str) -> str:
         """The end of a process's log."""
@@ -218,9 +241,10 @@ def start(name: str, arguments: Mapping[str, str], *, log_directory: Path | None
     """Run a bring-up for the time of a `with` block; when quiet, logs go to log_directory, by default a temporary one."""
     table = Table.load(name)
     specs = table.process_specs(arguments)
-    directory = Path(tempfile.mkdtemp(prefix=f"mimic_{name}_")) if log_directory is None else log_directory
+    directory = Path(tempfile.mkdtemp(prefix=f"mimic_{table.name}_")) if log_directory is None else log_directory
     directory.mkdir(parents=True, exist_ok=True)
-    bringup = Bringup(specs, log_directory=directory, environment=child_environment(loopback=table.loopback), is_quiet=is_quiet)
+    environment = child_environment(loopback=table.loopback)
+    bringup = Bringup(specs, log_directory=directory, environment=environment, is_quiet=is_quiet, fails_together=table.loopback)
     try:
         yield bringup
     finally:
@@ -232,13 +256,30 @@ def child_environment(*, loopback: bool) -> dict[str, str]:
     environment = {key: value for key, value in os.environ.items() if key != "_ROS_WHEELS_BOOTSTRAP_COMPLETE"}
     if loopback:
         environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-        environment.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 200))
+        environment.setdefault("ROS_DOMAIN_ID", str(own_domain_id()))
         environment["FASTDDS_DEFAULT_PROFILES_FILE"] = str(config_dir() / "dds" / "loopback.xml")
+    root = config_dir().parent
+    if (root / "setup.py").is_file():  # a source tree: its packages are found without an installation, from any directory
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), environment.get("PYTHONPATH", "")]))
     environment["PYTHONUNBUFFERED"] = "1"
     return environment
 
 
-def source_root() -> Path | None:
-    """The source tree when we run from one, so that its packages are found without an installation."""
-    root = config_dir().parent
-    return root if (root / "setup.py").is_file() else None
+@cache
+def own_domain_id() -> int:
+    """A ROS domain that no other of our processes on this machine has, for the life of this process.
+
+    A socket holds it, which ends with the process however that ends. Domains up to 101 only: the ports of higher ones
+    lie where Linux takes ephemeral ports from. Raises MimicError when all are taken.
+    """
+    for offset in range(DOMAINS):
+        domain_id = 1 + (os.getpid() + offset) % DOMAINS
+        holder = socket.socket(socket.AF_UNIX)
+        try:
+            holder.bind(f"\0mimic_drive_domain_{domain_id}")
+        except OSError:
+            holder.close()
+            continue
+        _DOMAIN_HOLDERS.append(holder)
+        return domain_id
+    raise MimicError(f"all {DOMAINS} ROS domains of this machine are taken: set ROS_DOMAIN_ID")

@@ -9,6 +9,7 @@ Exit codes: 0 done, 1 the work failed, 2 wrong usage. Data on stdout, messages o
 """
 
 import argparse
+import signal
 import sys
 from importlib import import_module
 
@@ -40,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
             module.add_arguments(sub)
             sub.set_defaults(run=module.run)
     args = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be told to end ends our child processes too, as Ctrl-C does
     try:
         return int(args.run(args))
     except UsageError as error:

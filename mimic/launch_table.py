@@ -1,12 +1,14 @@
 """A launch description from a process table: the same processes and parameters as `mimic up`."""
 
 import tempfile
+from functools import partial
 from typing import Any
 
 import yaml
 from launch.actions import DeclareLaunchArgument, EmitEvent, LogInfo, OpaqueFunction, RegisterEventHandler, SetEnvironmentVariable
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
+from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
@@ -38,10 +40,17 @@ def actions(table: Table, context: LaunchContext) -> list[Any]:
     for spec in table.process_specs(given):
         node = node_of(spec)
         nodes.append(node)
-        if spec.ends_all:
-            end = [LogInfo(msg=f"{spec.name} has ended"), EmitEvent(event=Shutdown(reason=f"{spec.name} has ended"))]
-            nodes.append(RegisterEventHandler(OnProcessExit(target_action=node, on_exit=end)))
+        if spec.ends_all or table.loopback:
+            nodes.append(RegisterEventHandler(OnProcessExit(target_action=node, on_exit=partial(_at_exit, spec))))
     return [*isolation, *nodes]
+
+
+def _at_exit(spec: ProcessSpec, event: ProcessExited, _: LaunchContext) -> list[Any]:
+    """As Bringup.wait: the end of everything, unless a process that may end did so without fault."""
+    if event.returncode == 0 and not spec.ends_all:
+        return []
+    reason = f"{spec.name} ended with exit code {event.returncode}"
+    return [LogInfo(msg=reason), EmitEvent(event=Shutdown(reason=reason))]
 
 
 def node_of(spec: ProcessSpec) -> Node:

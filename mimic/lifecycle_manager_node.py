@@ -1,5 +1,6 @@
 """Brings the nodes of a bring-up to life in order: configures all, then activates all; undoes it when one can't."""
 
+import signal
 import sys
 import time
 from dataclasses import fields
@@ -8,6 +9,7 @@ import rclpy
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.executors import ExternalShutdownException
+from rclpy.logging import get_logger
 from rclpy.node import Node
 
 from mimic.lifecycle_manager_parameters import LifecycleManagerParameters
@@ -62,17 +64,21 @@ class LifecycleManagerNode(Node):
 def main() -> int:
     """Bring up, then wait for the end; exit code 1 when a node did not follow."""
     rclpy.init()
-    node = LifecycleManagerNode("lifecycle_manager_node")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    node: LifecycleManagerNode | None = None
     try:
+        node = LifecycleManagerNode("lifecycle_manager_node")
         node.bring_up()
         rclpy.spin(node)
     except MimicError as error:
-        node.get_logger().error(str(error))
+        get_logger("lifecycle_manager_node").error(str(error))
         return 1
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
     finally:
-        node.destroy_node()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C comes twice under `ros2 launch`: from the terminal and from launch
+        if node is not None:
+            node.destroy_node()
         rclpy.try_shutdown()
     return 0
 

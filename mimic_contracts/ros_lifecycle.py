@@ -10,8 +10,10 @@ from typing import Any, ClassVar
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.logging import get_logger
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from mimic_contracts.errors import MimicError
@@ -122,18 +124,35 @@ class MimicNode(LifecycleNode):
 
 def run_node(node_class: type[MimicNode], name: str) -> int:
     """Spin one node until SIGINT or SIGTERM; returns the exit code."""
-    rclpy.init()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    received: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    rclpy.init()  # its own handlers wake the executor, and hand on to these
     executor = SingleThreadedExecutor()
-    node = node_class(name)
-    executor.add_node(node)
+    node: MimicNode | None = None
     try:
+        node = node_class(name)
+        executor.add_node(node)
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
+    except InvalidParameterTypeException as error:
+        get_logger(name).error(str(error))
+        return 1
+    except RuntimeError:  # what rclpy's C++ makes of an interrupt that meets it in the middle of its work
+        if not received:
+            raise
+        return 0
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C comes twice under `ros2 launch`: from the terminal and from launch
         executor.shutdown()
-        node.destroy_node()
+        if node is not None:
+            node.destroy_node()
         rclpy.try_shutdown()
     return 0
 

@@ -31,7 +31,8 @@ def run(args: argparse.Namespace) -> int:
             print(f"{name}:={argument.default or ('REQUIRED' if argument.required else chr(39) * 2)}  {argument.description}{allowed}")
         return 0
     with start(args.name, key_values(args.arguments), is_quiet=False) as bringup:
-        print(f"{table.name}: {table.description} Ctrl-C ends it.", file=sys.stderr)
+        domain = f" To look at it: export ROS_DOMAIN_ID={bringup.environment['ROS_DOMAIN_ID']}." if table.loopback else ""
+        print(f"{table.name}: {table.description}{domain} Ctrl-C ends it.", file=sys.stderr)
         return bringup.wait()
 
 
