@@ -92,6 +92,7 @@ def test_a_recording_holds_every_tick(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_silence_is_named_and_fails_the_process(ros: object) -> None:
     clocks = ros.collect(Clock, "/clock")  # type: ignore[attr-defined]
     odometry = ros.collect(Odometry, "/localization/kinematic_state")  # type: ignore[attr-defined]
+    ros.collect(Odometry, "/localization/kinematic_state")  # type: ignore[attr-defined]  # planner and vehicle interface both listen
     pictures, infos = ros.collect(Image, "/camera/front/image_raw"), ros.collect(CameraInfo, "/camera/front/camera_info")  # type: ignore[attr-defined]
     plans = ros.collect(JointTrajectory, "/sim/expert_trajectory")  # type: ignore[attr-defined]
     process = ros.start("mimic_sim.sim_node", "sim_node", {"answer_timeout_s": 1.0})  # type: ignore[attr-defined]
