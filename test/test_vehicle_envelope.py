@@ -245,6 +245,16 @@ def test_speed_ends_at_standstill_and_at_the_maximum():
     assert at(99.0).speed_mps == 25.0 and at(-3.0).speed_mps == 0.0 and at(math.nan).speed_mps == 0.0
 
 
+def test_a_new_envelope_stands_with_straight_wheels():
+    out = Envelope(LIMITS, wheelbase_m=WHEELBASE_M).step(acceleration_mps2=0.0, curvature_1pm=math.nan, measured_speed_mps=None, dt_s=DT_S)
+    assert out == Actuation(acceleration_mps2=0.0, curvature_1pm=0.0, target_speed_mps=0.0)
+    assert at(1.0, math.nan).step(acceleration_mps2=0.0, curvature_1pm=math.nan, measured_speed_mps=1.0, dt_s=DT_S).curvature_1pm == 0.0
+
+
+def test_the_documented_window():
+    assert (SPEED_WINDOW_MPS, BRAKING_KEPT) == (1.5, 0.5)
+
+
 def test_start_from_standstill_commands_a_speed_at_once():
     assert settle(at(0.0), seconds=DT_S, a=1.0, measured=0.0).target_speed_mps == pytest.approx(5.0 * DT_S * DT_S)
 

@@ -63,7 +63,7 @@ class Envelope:
         A wish that is not finite counts as 'brake' and 'keep the curvature'. measured_speed_mps None, or not finite:
         the filtered speed goes on as commanded. Raises ContractError when dt_s is not within (0, 1] s.
         """
-        dt_s = _finite_or(dt_s, -1.0)
+        dt_s = _finite_or(dt_s, math.nan)
         if not 0.0 < dt_s <= 1.0:
             raise ContractError(f"dt_s: is {dt_s}, must be within (0, 1]")
         self._filter_speed(_finite_or(measured_speed_mps, self._target_speed_mps), dt_s)

@@ -38,7 +38,7 @@ class VehicleInterfaceNode(MimicNode):
         self._core = VehicleInterfaceCore(self._vehicle, p)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = None
-        self._published_mode = self._last_rejection = ""
+        self._published_mode = self._diagnosed_mode = self._last_rejection = ""
         self._diagnosed_ns = self._tick_ns = 0
         self._odometry_of_tick: dict[int, Odometry] = {}
         self._plan_of_tick: dict[int, JointTrajectory | None] = {}  # None: the planner said that it has none
@@ -170,12 +170,12 @@ class VehicleInterfaceNode(MimicNode):
         return response
 
     def _on_timer(self) -> None:
-        """Real time: one actuation period, and twice a second how it goes."""
+        """Real time: one actuation period; how it goes is said twice a second, and when the mode changes."""
         now_ns, steady_ns = self._times_ns()
         output = self._core.step(now_ns=now_ns, steady_ns=steady_ns)
         self._publish(output)
-        if steady_ns - self._diagnosed_ns > DIAGNOSTICS_PERIOD_NS:
-            self._diagnosed_ns = steady_ns
+        if output.mode != self._diagnosed_mode or steady_ns - self._diagnosed_ns > DIAGNOSTICS_PERIOD_NS:
+            self._diagnosed_mode, self._diagnosed_ns = output.mode, steady_ns
             values = {"mode": output.mode, "rejected_plans": self._core.rejected_plans, "rejected_odometry": self._core.rejected_odometry}
             self.diagnose(MODE_LEVELS[output.mode], output.reason, {**values, "rejected": self._last_rejection})
 
