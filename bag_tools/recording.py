@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from bag_tools.bag_reader import Bag, BagMessage
 from bag_tools.synchronise import Stamps, Timing
-from bag_tools.tf_static import Transform, mounting_from_transforms, rotation_matrix
 from bag_tools.topic_map import CameraSource, TopicMap, field_path
 from mimic_contracts.action_spec import CAR
 from mimic_contracts.errors import ContractError, MimicError
@@ -21,6 +20,7 @@ from mimic_contracts.images import CameraInfo
 from mimic_contracts.motion import quaternion_yaw
 from mimic_contracts.observation import ROUTE_COMMANDS
 from mimic_contracts.rig import Mounting
+from mimic_contracts.static_transforms import StaticTransforms
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 SIMULATION_END_NS = 10**9 * 86_400 * 365  # stamps below a year count from the start of a simulation, where 0 is a moment
@@ -94,7 +94,7 @@ class _Gathering:
         self.checksums: dict[str, list[int]] = {}
         self.frame_ids: dict[str, str] = {}
         self.infos: dict[str, CameraInfo] = {}
-        self.transforms: dict[str, Transform] = {}
+        self.transforms = StaticTransforms()
         for name, source in topic_map.cameras.items():
             self._listen(source.topic, partial(self._picture, name))
             if source.camera_info:
@@ -142,8 +142,11 @@ class _Gathering:
     def _static_transforms(self, message: BagMessage) -> None:
         for item in getattr(self.bag.decode(message), "transforms", []):
             t, q = item.transform.translation, item.transform.rotation
-            self.transforms[item.child_frame_id.lstrip("/")] = Transform(
-                parent=item.header.frame_id.lstrip("/"), rotation=rotation_matrix(x=q.x, y=q.y, z=q.z, w=q.w), translation_m=np.array([t.x, t.y, t.z])
+            self.transforms.set(
+                item.child_frame_id.lstrip("/"),
+                parent=item.header.frame_id.lstrip("/"),
+                translation_m=np.array([t.x, t.y, t.z]),
+                quaternion=np.array([q.x, q.y, q.z, q.w]),
             )
 
     def recording(self) -> Recording:
@@ -191,7 +194,7 @@ class _Gathering:
         if source.mounting is not None:
             return source.mounting
         optical_frame = self.frame_ids[f"camera {name}"].lstrip("/")
-        return mounting_from_transforms(self.transforms, base_frame=self.topic_map.base_frame, optical_frame=optical_frame)
+        return self.transforms.mounting(optical_frame, base_frame=self.topic_map.base_frame)
 
 
 def reason_of(error: Exception) -> str:

@@ -34,7 +34,7 @@ def select(plans: NDArray[np.float64], probabilities: NDArray[np.float64], *, st
 def _continued(previous: Plan, stamp_ns: int) -> NDArray[np.float64]:
     """(T, 2) the rest of the previous plan, seen from where it has the vehicle at stamp_ns; held at its end."""
     elapsed_s = (stamp_ns - previous.stamp_ns) / 1e9
-    poses = np.array([previous.at(elapsed_s + time_s) for time_s in CAR.times_s])[:, POSE]
+    poses = np.stack([np.interp(CAR.times_s + elapsed_s, CAR.times_s, previous.values[:, column]) for column in POSE], axis=1)
     return to_frame(poses, poses[0])[:, :2]
 
 

@@ -3,15 +3,12 @@
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from bag_helpers import MAP, topic_map
 
-from bag_tools.tf_static import Transform, mounting_from_transforms, rotation_matrix
 from bag_tools.topic_map import Block, bag_name, field_path, load_topic_map
 from mimic_contracts.config import config_dir
 from mimic_contracts.errors import MimicError
-from mimic_contracts.rig import Mounting
 
 
 @pytest.mark.parametrize("path", sorted((config_dir() / "topics").glob("*.yaml")), ids=lambda p: p.stem)
@@ -79,25 +76,3 @@ def test_field_paths() -> None:
     assert field_path("twist.linear.x")(message) == 3.0
     assert field_path("position[1]")(message) == 2.0
     assert field_path("")(message) is message
-
-
-def quaternion(matrix: np.ndarray) -> dict[str, float]:
-    w = np.sqrt(max(0.0, 1.0 + np.trace(matrix))) / 2.0
-    x, y, z = (matrix[2, 1] - matrix[1, 2], matrix[0, 2] - matrix[2, 0], matrix[1, 0] - matrix[0, 1]) / (4.0 * w)
-    return {"x": float(x), "y": float(y), "z": float(z), "w": float(w)}
-
-
-def test_the_mounting_follows_from_a_chain_of_transforms() -> None:
-    truth = Mounting(x_m=1.5, y_m=0.3, z_m=1.4, yaw_rad=0.5, pitch_rad=0.1, roll_rad=-0.05)
-    body_to_optical = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
-    roof = Transform(parent="base_link", rotation=np.eye(3), translation_m=np.array([1.0, 0.0, 1.0]))
-    camera = Transform(parent="roof", rotation=rotation_matrix(**quaternion(truth.rotation())), translation_m=np.array([0.5, 0.3, 0.4]))
-    optical = Transform(parent="camera", rotation=body_to_optical, translation_m=np.zeros(3))
-    tree = {"roof": roof, "camera": camera, "optical": optical}
-    found = mounting_from_transforms(tree, base_frame="base_link", optical_frame="optical")
-    for name in ("x_m", "y_m", "z_m", "yaw_rad", "pitch_rad", "roll_rad"):
-        assert getattr(found, name) == pytest.approx(getattr(truth, name), abs=1e-9)
-    with pytest.raises(MimicError, match="no chain from 'map' to 'optical'"):
-        mounting_from_transforms(tree, base_frame="map", optical_frame="optical")
-    with pytest.raises(MimicError, match="quaternion"):
-        rotation_matrix(x=0.0, y=0.0, z=0.0, w=0.0)

@@ -53,7 +53,10 @@ def interrupt_at(step: int):
 
 def test_a_run_holds_what_it_should(car_store: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    card = train_run(car_recipe(twin=True), [car_store], _new(out), report=quiet)
+    seen = []
+    card = train_run(car_recipe(twin=True), [car_store], _new(out), report=lambda stage, step, figures: seen.append((stage, step, "val_score" in figures)))
+    assert [entry for entry in seen if entry[0] == "planner"] == [("planner", step, step in (3, 6)) for step in range(1, 7)]
+    assert ("twin", 6, True) in seen
     assert {p.name for p in out.iterdir()} == {RECIPE_FILE, WEIGHTS_FILE, ONNX_FILE, CARD_FILE, "twin"}
     assert {p.name for p in (out / "twin").iterdir()} == {WEIGHTS_FILE, ONNX_FILE, CARD_FILE}
     assert card["rig"] == "mono" and card["contract_version"] == "1" and card["recipe"]["seed"] == 0
@@ -107,15 +110,6 @@ def test_training_learns_to_see(wheel_store: Path, tmp_path: Path) -> None:
     stores = open_stores([wheel_store], recipe)
     trained = Trainer(recipe, _new(tmp_path / "run"), train=FrameSet(stores, "train", recipe), val=FrameSet(stores, "val", recipe)).run(lambda *_: None)
     assert trained.val_score < 0.35  # the bar tells the angle; its spread is 0.85
-
-
-def test_the_progress_of_planner_and_twin_is_reported(car_store: Path, tmp_path: Path) -> None:
-    seen = []
-    train_run(
-        car_recipe(twin=True), [car_store], _new(tmp_path / "run"), report=lambda stage, step, figures: seen.append((stage, step, "val_score" in figures))
-    )
-    assert [s for s in seen if s[0] == "planner"] == [("planner", step, step in (3, 6)) for step in range(1, 7)]
-    assert ("twin", 6, True) in seen
 
 
 def test_a_finished_run_is_not_overwritten_unasked(tmp_path: Path) -> None:

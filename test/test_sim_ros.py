@@ -110,15 +110,16 @@ def test_silence_is_named_and_fails_the_process(ros: object) -> None:
 
 
 def test_camera_info_and_mounting_say_what_the_rig_says() -> None:
-    from bag_tools.tf_static import Transform, mounting_from_transforms, rotation_matrix
+    from mimic_contracts.static_transforms import StaticTransforms
 
     for camera in load_rig("quad").cameras:
         message = ros_sim.camera_info_message(camera, stamp_ns=5)
         assert np.array(message.k).reshape(3, 3) == pytest.approx(camera.intrinsics())
         m = camera.mounting
-        x, y, z, w = ros_sim.quaternion(m.rotation() @ ros_sim.OPTICAL_FROM_BODY.T)
-        transform = Transform(parent="base_link", rotation=rotation_matrix(x=x, y=y, z=z, w=w), translation_m=np.array([m.x_m, m.y_m, m.z_m]))
-        found = mounting_from_transforms({"optical": transform}, base_frame="base_link", optical_frame="optical")
+        tree = StaticTransforms()
+        quaternion = np.array(ros_sim.quaternion(m.rotation() @ ros_sim.OPTICAL_FROM_BODY.T))
+        tree.set("optical", parent="base_link", translation_m=np.array([m.x_m, m.y_m, m.z_m]), quaternion=quaternion)
+        found = tree.mounting("optical", base_frame="base_link")
         assert [found.yaw_rad, found.pitch_rad, found.roll_rad] == pytest.approx([m.yaw_rad, m.pitch_rad, m.roll_rad], abs=1e-9)
 
 
