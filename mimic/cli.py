@@ -41,7 +41,8 @@ def main(argv: list[str] | None = None) -> int:
             module.add_arguments(sub)
             sub.set_defaults(run=module.run)
     args = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be told to end ends our child processes too, as Ctrl-C does
+    for number in (signal.SIGINT, signal.SIGTERM):  # to be told to end ends our child processes too, in the background as well
+        signal.signal(number, signal.default_int_handler)
     try:
         return int(args.run(args))
     except UsageError as error:

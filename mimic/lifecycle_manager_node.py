@@ -4,10 +4,11 @@ import signal
 import sys
 import time
 from dataclasses import fields
+from typing import Any
 
 import rclpy
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.executors import ExternalShutdownException
 from rclpy.logging import get_logger
 from rclpy.node import Node
@@ -17,6 +18,12 @@ from mimic_contracts.errors import MimicError
 from mimic_contracts.parameters import parameters_from
 
 VERBS = {Transition.TRANSITION_CONFIGURE: "configure", Transition.TRANSITION_ACTIVATE: "activate", Transition.TRANSITION_DEACTIVATE: "deactivate"}
+GOALS = {
+    Transition.TRANSITION_CONFIGURE: State.PRIMARY_STATE_INACTIVE,
+    Transition.TRANSITION_ACTIVATE: State.PRIMARY_STATE_ACTIVE,
+    Transition.TRANSITION_DEACTIVATE: State.PRIMARY_STATE_INACTIVE,
+}
+ANSWER_S = 5.0
 
 
 class LifecycleManagerNode(Node):
@@ -44,19 +51,34 @@ class LifecycleManagerNode(Node):
         self.get_logger().info(f"active: {', '.join(self.parameters.node_names)}")
 
     def _change(self, node_name: str, transition: int) -> None:
-        timeout_s = self.parameters.service_timeout_s
-        client = self.create_client(ChangeState, f"{node_name}/change_state")
+        """One transition of one node.
+
+        A first answer can get lost, when the service has matched our request but not yet our reader. So a node that is
+        silent is asked where it stands, and asked again only if it has not moved.
+        """
+        deadline_s = time.monotonic() + self.parameters.service_timeout_s
+        request = ChangeState.Request(transition=Transition(id=transition))
+        answer = self._call(ChangeState, f"{node_name}/change_state", request, deadline_s)
+        while answer is None:
+            if time.monotonic() > deadline_s:
+                raise MimicError(f"{node_name}: did not {VERBS[transition]} within {self.parameters.service_timeout_s} s; see its log")
+            state = self._call(GetState, f"{node_name}/get_state", GetState.Request(), deadline_s)
+            if state is not None and state.current_state.id == GOALS[transition]:
+                return
+            if state is not None:
+                answer = self._call(ChangeState, f"{node_name}/change_state", request, deadline_s)
+        if not answer.success:
+            raise MimicError(f"{node_name}: could not {VERBS[transition]}; its log and /diagnostics say why")
+
+    def _call(self, service_type: Any, name: str, request: Any, deadline_s: float) -> Any:
+        """The answer of a service, or None when none came within ANSWER_S; raises MimicError when it does not appear."""
+        client = self.create_client(service_type, name)
         try:
-            if not client.wait_for_service(timeout_sec=timeout_s):
-                raise MimicError(f"{node_name}: did not appear within {timeout_s} s; see its log")
-            future = client.call_async(ChangeState.Request(transition=Transition(id=transition)))
-            deadline_s = time.monotonic() + timeout_s
-            while not future.done():
-                if time.monotonic() > deadline_s:
-                    raise MimicError(f"{node_name}: did not {VERBS[transition]} within {timeout_s} s; see its log")
-                rclpy.spin_once(self, timeout_sec=0.1)
-            if not future.result().success:
-                raise MimicError(f"{node_name}: could not {VERBS[transition]}; its log and /diagnostics say why")
+            if not client.wait_for_service(timeout_sec=max(deadline_s - time.monotonic(), 0.1)):
+                raise MimicError(f"{name.partition('/')[0]}: did not appear within {self.parameters.service_timeout_s} s; see its log")
+            future = client.call_async(request)
+            rclpy.spin_until_future_complete(self, future, timeout_sec=min(ANSWER_S, max(deadline_s - time.monotonic(), 0.1)))
+            return future.result() if future.done() else None
         finally:
             self.destroy_client(client)
 
