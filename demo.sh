@@ -51,7 +51,7 @@ if [ -n "$bag" ]; then
 fi
 
 step "Recording the expert's drives over ROS"
-mimic sim record --towns course --drivers expert --hours 0.2 --seed 1 --looks day,dusk --disturb --out "$out/drives"
+mimic sim record --towns course --drivers expert --hours 0.17 --seed 1 --disturb --out "$out/drives"
 step "Extracting training data from the recorded bags"
 mimic extract "$out"/drives/* --topics config/topics/simulator.yaml --out "$out/store"
 step "Learning to drive like the expert"

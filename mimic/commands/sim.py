@@ -3,14 +3,13 @@
     mimic sim record --towns course --drivers expert --hours 0.2 --seed 1 --disturb --out out/drives
     mimic sim record --towns course --drivers expert --hours 1 --seed 2 --looks day,rain --out out/wet
 
-OUT/drive_0000, drive_0001 … are bags (MCAP), at most a lap each, with drive.json (what was driven) and rows.parquet (one row
+OUT/drive_0000, drive_0001 … are bags (MCAP), one lap each, with drive.json (what was driven) and rows.parquet (one row
 a tick) inside. Every drive has its own light and weather, buildings, trees and starting place; with --disturb the car
 is pushed about in a third of the time, and the recorded /sim/expert_trajectory is what the expert would do from there.
 """
 
 import argparse
 import json
-import math
 import shutil
 import sys
 import time
@@ -30,7 +29,7 @@ from mimic_sim.world import COMPLETED, build_world
 
 DRIVERS = ("expert",)
 TICK_S = 0.1
-MIN_LAPS = 0.05
+MIN_LAPS = 0.05  # a rest of the hours that is shorter is not worth a drive
 SLOWEST = 4.0  # seconds of waiting per simulated second before a recording counts as hung
 BRINGUP = "sim_record"
 
@@ -63,16 +62,19 @@ def routes_of(args: argparse.Namespace) -> list[RouteSpec]:
     if args.out.exists() and not args.overwrite:
         raise UsageError(f"--out: '{args.out}' exists: choose another or add --overwrite")
     rng = np.random.default_rng(args.seed)
-    nominal_s = {town: build_world(RouteSpec(route_id=town, course=town)).nominal_duration_s for town in towns}
-    # As few drives as keep each within a lap, all of about one length: any of them can be held out.
-    count = max(1, math.ceil(args.hours * 3600.0 * len(towns) / sum(nominal_s.values())))
-    routes = []
-    for number, town, look in zip(range(count), cycle(towns), cycle(looks), strict=False):  # towns and looks are taken in turn
-        route = RouteSpec(route_id=f"drive_{number:04d}", course=town, look=look, seed=int(rng.integers(2**31)), tick_s=TICK_S, is_disturbed=args.disturb)
-        laps = min(max(args.hours * 3600.0 / count / nominal_s[town], MIN_LAPS), 1.0)
-        start_m = round(float(rng.uniform(0.0, build_world(route).lane_line.length_m)), 1)
-        routes.append(replace(route, laps=round(laps, 4), start_m=start_m))
-    return routes
+    routes: list[RouteSpec] = []
+    left_s = args.hours * 3600.0
+    for town, look in zip(cycle(towns), cycle(looks), strict=False):  # both go on for ever
+        seed = int(rng.integers(2**31))
+        route = RouteSpec(route_id=f"drive_{len(routes):04d}", course=town, look=look, seed=seed, tick_s=TICK_S, is_disturbed=args.disturb)
+        world = build_world(route)
+        laps = min(left_s / world.nominal_duration_s, 1.0)
+        if routes and laps < MIN_LAPS:
+            return routes
+        start_m = round(float(rng.uniform(0.0, world.lane_line.length_m)), 1)
+        routes.append(replace(route, laps=round(max(laps, MIN_LAPS), 4), start_m=start_m))
+        left_s -= laps * world.nominal_duration_s
+    raise AssertionError("unreachable: the loop ends by its return")
 
 
 def run(args: argparse.Namespace) -> int:
