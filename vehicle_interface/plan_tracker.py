@@ -19,7 +19,7 @@ JUMP_M, JUMP_SHARE = 0.5, 0.3  # a pose this far from where the motion leads, pl
 MAX_PLAN_START_OFFSET_M = 2.0  # a plan begins at the vehicle; one that begins elsewhere teleports
 MAX_PLAN_STEP_M = 20.0  # between its points, 0.2 s apart: faster than any vehicle
 MAX_PLAN_STEP_BACK_M = 0.5
-SPEED_FEEDBACK_S = 1.0  # time constant with which a speed error is closed
+SPEED_AHEAD_S = 0.5
 MIN_LOOKAHEAD_M = 4.0
 STANDSTILL_MPS = 0.1
 
@@ -117,15 +117,13 @@ class PlanTracker:
         self._plan = None
 
     def follow(self, *, pose: NDArray[np.float64], speed_mps: float, age_s: float) -> Wish:
-        """Drive the plan, interpolated at its age plus the actuation latency, from this pose and speed.
-
-        Feed-forward of acceleration and curvature; a speed error is closed with time constant SPEED_FEEDBACK_S.
+        """Drive the plan from this pose and speed: the acceleration that brings the vehicle to the plan's speed
+        SPEED_AHEAD_S after the actuation latency, so that noise at the plan's beginning neither jerks it nor keeps it
+        from starting; the curvature of its line.
         """
-        plan = self._require_plan()
-        ahead = plan.at(age_s + self._latency_s)
-        feed_forward = ahead[CAR.index("acceleration_mps2")]
-        error = ahead[CAR.index("speed_mps")] - feed_forward * self._latency_s - speed_mps
-        return Wish(acceleration_mps2=float(feed_forward + error / SPEED_FEEDBACK_S), curvature_1pm=self.steer(pose=pose, speed_mps=speed_mps))
+        ahead_s = self._latency_s + SPEED_AHEAD_S
+        speed_ahead_mps = self._require_plan().at(age_s + ahead_s)[CAR.index("speed_mps")]
+        return Wish(acceleration_mps2=float((speed_ahead_mps - speed_mps) / ahead_s), curvature_1pm=self.steer(pose=pose, speed_mps=speed_mps))
 
     def rests(self, *, age_s: float) -> bool:
         """Whether the plan stands still from this age (plus the actuation latency) on."""
