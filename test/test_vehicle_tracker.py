@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from vehicle_helpers import VEHICLE, Car, S, arc_plan, changed
 
@@ -59,7 +59,7 @@ def motion(*, stamp_ns=0, pose=ORIGIN, speed=8.0, yaw_rate=0.0):
 
 
 def tracker(*, latency=0.0, **first):
-    made = PlanTracker(actuation_latency_s=latency)
+    made = PlanTracker(actuation_latency_s=latency, max_lateral_acceleration_mps2=3.0)
     made.add_motion(motion(**first))
     return made
 
@@ -120,7 +120,7 @@ def test_a_plan_is_placed_within_a_second_of_the_odometry(stamp_ns, is_placed):
 
 def test_without_odometry_or_plan():
     with pytest.raises(ContractError, match="no odometry yet to place it by"):
-        PlanTracker(actuation_latency_s=0.0).accept(arc_plan())
+        PlanTracker(actuation_latency_s=0.0, max_lateral_acceleration_mps2=3.0).accept(arc_plan())
     with pytest.raises(ContractError, match="none was accepted yet"):
         tracker().steer(pose=ORIGIN, speed_mps=1.0)
     made = tracker()
@@ -146,7 +146,7 @@ def test_a_plan_is_placed_by_the_pose_at_its_stamp(at_s):
     def truth(time_s):
         return advance_pose(np.array([4.0, 5.0, 3.0]), distance_m=speed * time_s, curvature_1pm=curvature)
 
-    made = PlanTracker(actuation_latency_s=0.0)
+    made = PlanTracker(actuation_latency_s=0.0, max_lateral_acceleration_mps2=3.0)
     for k in range(41):
         made.add_motion(motion(stamp_ns=10 * S + k * S // 20, pose=truth(k / 20.0), speed=speed, yaw_rate=speed * curvature))
     found = placed(made, 10 * S + round(at_s * 1e9))
@@ -206,6 +206,22 @@ def test_the_acceleration_leads_to_the_speed_half_a_second_ahead():
     assert made.follow(pose=np.array([1.6, 0.0, 0.0]), speed_mps=8.0, age_s=0.2).acceleration_mps2 == pytest.approx(2.0)
 
 
+def test_a_plan_too_fast_for_its_own_bend_is_slowed_down():
+    """8 m/s into a bend of 10 m radius, where 3 m/s² allow 5.48 m/s: as hard as the way to it asks."""
+    made = tracker()
+    made.accept(changed(arc_plan(speed=8.0), "curvature_1pm", np.where(np.arange(21) < 6, 0.0, 0.1)))
+    assert made.follow(pose=ORIGIN, speed_mps=8.0, age_s=0.0).acceleration_mps2 == pytest.approx((30.0 - 64.0) / (2.0 * 9.6))
+    assert made.follow(pose=np.array([8.0, 0.0, 0.0]), speed_mps=8.0, age_s=1.0).acceleration_mps2 == pytest.approx((30.0 - 64.0) / (2.0 * 1.6))
+    assert made.follow(pose=ORIGIN, speed_mps=5.4, age_s=0.0).acceleration_mps2 == pytest.approx((30.0 - 5.4**2) / (2.0 * 16.0))  # up to its end
+
+
+def test_a_bend_far_ahead_is_not_yet_braked_for():
+    made = tracker()
+    made.accept(changed(arc_plan(speed=8.0), "curvature_1pm", np.where(np.arange(21) < 11, 0.0, 0.1)))
+    assert made.follow(pose=ORIGIN, speed_mps=8.0, age_s=0.0).acceleration_mps2 == pytest.approx(0.0)
+    assert made.follow(pose=ORIGIN, speed_mps=8.0, age_s=9.0).acceleration_mps2 == pytest.approx(0.0)  # beyond the plan's end
+
+
 def test_a_plan_that_starts_late_is_a_start():
     made = tracker()
     made.accept(changed(arc_plan(speed=0.0), "speed_mps", np.maximum(np.arange(21) / 5.0 - 0.3, 0.0)))
@@ -240,7 +256,9 @@ def test_a_plan_that_starts_off_does_not_rest():
 
 
 @settings(max_examples=40, deadline=None)
-@given(lateral=st.floats(-1.0, 1.0), heading=st.floats(-0.15, 0.15), speed=st.floats(3.0, 12.0), curvature=st.floats(-0.015, 0.015))
+@given(lateral=st.floats(-0.5, 0.5), heading=st.floats(-0.12, 0.12), speed=st.floats(3.0, 12.0), curvature=st.floats(-0.015, 0.015))
+@example(lateral=0.5, heading=0.12, speed=12.0, curvature=0.0)
+@example(lateral=0.5, heading=0.12, speed=12.0, curvature=-0.015)
 def test_a_disturbed_vehicle_returns_to_the_line_without_swinging(lateral, heading, speed, curvature):
     """Closed loop: one plan in the world, set again each tick as seen from the vehicle at that tick."""
     car = Car(speed=speed, curvature=curvature)
@@ -249,8 +267,6 @@ def test_a_disturbed_vehicle_returns_to_the_line_without_swinging(lateral, headi
     for k in range(160):
         station = advance_pose(ORIGIN, distance_m=0.05 * speed * k, curvature_1pm=curvature)
         seen = to_frame(station[None], car.pose)[0]
-        if np.hypot(*seen[:2]) > 1.9:  # the plan begins beside the vehicle
-            break
         car.sense()
         car.core.set_plan(arc_plan(stamp_ns=car.now_ns, speed=speed, curvature=curvature, start=seen), steady_ns=car.steady_ns)
         if k == 0:

@@ -44,7 +44,7 @@ class VehicleInterfaceCore:
         self._parameters = parameters
         self._limits = vehicle.limits
         self._envelope = Envelope(vehicle.limits, wheelbase_m=vehicle.wheelbase_m)
-        self._tracker = PlanTracker(actuation_latency_s=vehicle.actuation_latency_s)
+        self._tracker = PlanTracker(actuation_latency_s=vehicle.actuation_latency_s, max_lateral_acceleration_mps2=vehicle.limits.max_lateral_acceleration_mps2)
         self._mode, self._reason = modes.DISENGAGED, "not engaged yet"
         self._plan_steady_ns = self._odometry_steady_ns = self._override_steady_ns = NEVER_NS
         self._motion: Motion | None = None  # as last measured

@@ -20,6 +20,8 @@ MAX_PLAN_START_OFFSET_M = 2.0  # a plan begins at the vehicle; one that begins e
 MAX_PLAN_STEP_M = 20.0  # between its points, 0.2 s apart: faster than any vehicle
 MAX_PLAN_STEP_BACK_M = 0.5
 SPEED_AHEAD_S = 0.5
+BEND_AHEAD_S = 2.0  # how far ahead a plan's bends are braked for
+MIN_BRAKING_WAY_M = 1.0
 MIN_LOOKAHEAD_M = 4.0
 STANDSTILL_MPS = 0.1
 
@@ -51,8 +53,9 @@ class Wish:
 class PlanTracker:
     """Keeps the last good plan in the odometry frame and the poses needed to place it there."""
 
-    def __init__(self, *, actuation_latency_s: float) -> None:
+    def __init__(self, *, actuation_latency_s: float, max_lateral_acceleration_mps2: float) -> None:
         self._latency_s = actuation_latency_s
+        self._max_lateral_acceleration_mps2 = max_lateral_acceleration_mps2
         self._motions: deque[Motion] = deque()
         self._plan: Plan | None = None
         self._path = np.zeros((0, 3))
@@ -119,11 +122,23 @@ class PlanTracker:
     def follow(self, *, pose: NDArray[np.float64], speed_mps: float, age_s: float) -> Wish:
         """Drive the plan from this pose and speed: the acceleration that brings the vehicle to the plan's speed
         SPEED_AHEAD_S after the actuation latency, so that noise at the plan's beginning neither jerks it nor keeps it
-        from starting; the curvature of its line.
+        from starting; the curvature of its line. Where the plan is too fast for its own line, the line is kept.
         """
         ahead_s = self._latency_s + SPEED_AHEAD_S
         speed_ahead_mps = self._require_plan().at(age_s + ahead_s)[CAR.index("speed_mps")]
-        return Wish(acceleration_mps2=float((speed_ahead_mps - speed_mps) / ahead_s), curvature_1pm=self.steer(pose=pose, speed_mps=speed_mps))
+        acceleration = min(float(speed_ahead_mps - speed_mps) / ahead_s, self._acceleration_into_bends(speed_mps=speed_mps, age_s=age_s))
+        return Wish(acceleration_mps2=acceleration, curvature_1pm=self.steer(pose=pose, speed_mps=speed_mps))
+
+    def _acceleration_into_bends(self, *, speed_mps: float, age_s: float) -> float:
+        """The most with which the vehicle is slow enough wherever the line bends within BEND_AHEAD_S: beyond
+        the lateral acceleration limit it could not follow."""
+        plan = self._require_plan()
+        soon = (plan.spec.times_s > age_s) & (plan.spec.times_s <= age_s + BEND_AHEAD_S)
+        if not soon.any():
+            return np.inf
+        way_m = self._arc_m - np.interp(age_s, plan.spec.times_s, self._arc_m)
+        squared = self._max_lateral_acceleration_mps2 / np.maximum(np.abs(plan.channel("curvature_1pm")), 1e-6)
+        return float(((squared - speed_mps**2) / (2.0 * np.maximum(way_m, MIN_BRAKING_WAY_M)))[soon].min())
 
     def rests(self, *, age_s: float) -> bool:
         """Whether the plan stands still from this age (plus the actuation latency) on."""
