@@ -2,7 +2,7 @@
 
 In about a third of the time one of three things happens, and the label stays the expert's answer to where the car is:
 - steer: the commanded curvature is off, as by a hand that slips (half a sine over 0.8 to 1.6 s);
-- push: the car is moved sideways and turned within 0.6 s, as by a gust (up to 0.7 m and 2.5°);
+- push: the car is moved sideways and turned within 0.6 s, as by a gust (up to 1.2 m and 6°);
 - speed: the commanded speed is off by up to 1.5 m/s for 1.5 to 3 s.
 """
 
@@ -77,6 +77,6 @@ def _episode(rng: np.random.Generator, start_s: float) -> Episode:
         strength = side * float(rng.uniform(0.7, 2.0))
         return Episode(kind=kind, start_s=start_s, duration_s=float(rng.uniform(0.8, 1.6)), lateral_acceleration_mps2=strength)
     if kind == PUSH:
-        left, turn = side * float(rng.uniform(0.2, 0.7)), np.radians(float(rng.uniform(-2.5, 2.5)))
+        left, turn = side * float(rng.uniform(0.2, 1.2)), np.radians(float(rng.uniform(-6.0, 6.0)))
         return Episode(kind=kind, start_s=start_s, duration_s=PUSH_S, left_m=left, turn_rad=float(turn))
     return Episode(kind=kind, start_s=start_s, duration_s=float(rng.uniform(1.5, 3.0)), speed_mps=side * float(rng.uniform(0.5, 1.5)))
