@@ -66,4 +66,4 @@ class Encoder(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """See the class."""
-        return self.layers((pictures.float() - 128.0) / 64.0)
+        return self.layers((pictures - 128.0) / 64.0)
