@@ -33,15 +33,20 @@ class Autopilot:
         self._is_engaged = False
 
     def command(self, simulation: Simulation, plan: Plan) -> tuple[Twist2D | None, InterfaceOutput]:
-        """The answer to one tick; raises ContractError on a plan that cannot be driven, MimicError when it can't engage."""
+        """The answer to one tick; raises MimicError when it can't engage. Of a plan that cannot be driven the last good
+        one stays, as over ROS."""
         now_ns, odometry = simulation.stamp_ns, simulation.odometry()
         self._core.set_odometry(stamp_ns=now_ns, pose=odometry.pose, speed_mps=odometry.speed_mps, yaw_rate_radps=odometry.yaw_rate_radps, steady_ns=now_ns)
-        self._core.set_plan(plan, steady_ns=now_ns)
+        refusal = ""
+        try:
+            self._core.set_plan(plan, steady_ns=now_ns)
+        except ContractError as error:
+            refusal = f" ({error})"
         output = self._core.step(now_ns=now_ns, steady_ns=now_ns)
         if not self._is_engaged:
             self._is_engaged, reason = self._core.request_engage(True, now_ns=now_ns, steady_ns=now_ns)
             if not self._is_engaged:
-                raise MimicError(f"the vehicle interface refuses to engage: {reason}")
+                raise MimicError(f"the vehicle interface refuses to engage: {reason}{refusal}")
         return None if output.command is None else twist_from_command(output.command), output
 
 

@@ -122,6 +122,19 @@ def steering_only(plan: Plan, observation: Observation) -> object:
     return Plan.single(stamp_ns=plan.stamp_ns, spec=STEERING_ONLY, values=np.zeros((1, 1)), model_id="wheel")
 
 
+def test_the_last_good_plan_is_driven_where_one_is_refused() -> None:
+    def leaps_now_and_then(plan: Plan, observation: Observation) -> object:
+        values = plan.values.copy()
+        if 3_000_000_000 <= observation.stamp_ns < 3_200_000_000:
+            values[:, CAR.index("x_m")] += 3.0
+        return Plan.single(stamp_ns=plan.stamp_ns, spec=CAR, values=values, model_id="leaps")
+
+    leapt, whole = (drive(Straight(8.0, spoil), laps=0.03) for spoil in (leaps_now_and_then, lambda plan, observation: plan))
+    assert leapt.ended == whole.ended == COMPLETED
+    assert set(leapt.columns["mode"][1:]) == {"engaged"}
+    np.testing.assert_allclose(leapt.columns["speed_mps"][:40], whole.columns["speed_mps"][:40])
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
