@@ -238,17 +238,18 @@ class Bringup:
 
 @contextmanager
 def start(name: str, arguments: Mapping[str, str], *, log_directory: Path | None = None, is_quiet: bool = True) -> Iterator[Bringup]:
-    """Run a bring-up for the time of a `with` block; when quiet, logs go to log_directory, by default a temporary one."""
+    """Run a bring-up for the time of a `with` block; when quiet, logs go to log_directory, by default one that goes with it."""
     table = Table.load(name)
     specs = table.process_specs(arguments)
-    directory = Path(tempfile.mkdtemp(prefix=f"mimic_{table.name}_")) if log_directory is None else log_directory
-    directory.mkdir(parents=True, exist_ok=True)
     environment = child_environment(loopback=table.loopback)
-    bringup = Bringup(specs, log_directory=directory, environment=environment, is_quiet=is_quiet, fails_together=table.loopback)
-    try:
-        yield bringup
-    finally:
-        bringup.stop()
+    with tempfile.TemporaryDirectory(prefix=f"mimic_{table.name}_") as scratch:
+        directory = Path(scratch) if log_directory is None else log_directory
+        directory.mkdir(parents=True, exist_ok=True)
+        bringup = Bringup(specs, log_directory=directory, environment=environment, is_quiet=is_quiet, fails_together=table.loopback)
+        try:
+            yield bringup
+        finally:
+            bringup.stop()
 
 
 def child_environment(*, loopback: bool) -> dict[str, str]:
