@@ -146,7 +146,7 @@ class PlannerNetwork(nn.Module):
         self.hear = nn.Linear(2 * len(ego_inputs) + len(ROUTE_COMMANDS), sizes.width)
         inputs = sizes.width
         if rig is not None:
-            config = EncoderConfig(widths=sizes.widths, blocks=sizes.blocks, pictures=2)
+            config = EncoderConfig(widths=sizes.widths, blocks=sizes.blocks, pictures=2, correlation_cells=sizes.correlation_cells)
             self.encoder = Encoder(config)
             self.reduce = nn.Conv2d(config.channels_out, REDUCED_CHANNELS, 1)
             places = sum(-(-c.height_px // config.stride) * -(-c.width_px // config.stride) for c in rig.cameras)

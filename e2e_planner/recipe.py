@@ -16,10 +16,12 @@ EGO_SCALES = {"speed_mps": 10.0, "yaw_rate_radps": 0.3, "acceleration_mps2": 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """Sizes. widths: channels of the encoder's stages; modes apply to the action spec `car`."""
+    """Sizes. widths: channels of the encoder's stages; correlation_cells: how far motion between the two pictures is
+    looked for, in pixels of its second stage, 0: they are only stacked; modes apply to the action spec `car`."""
 
     widths: tuple[int, ...] = (16, 24, 48, 96, 128)
     blocks: int = 1
+    correlation_cells: int = 0
     width: int = 128
     layers: int = 2
     path_modes: int = 6
@@ -32,6 +34,9 @@ class Network:
             check_integer(f"widths[{i}]", width, low=4, high=1024)
         for name, high in (("blocks", 8), ("width", 1024), ("layers", 8), ("path_modes", 64), ("speed_modes", 64)):
             check_integer(name, getattr(self, name), low=1, high=high)
+        check_integer("correlation_cells", self.correlation_cells, low=0, high=32)
+        if self.correlation_cells and len(self.widths) < 2:
+            raise ContractError(f"correlation_cells: is {self.correlation_cells}, but widths has one stage and it compares after the second; give two or set 0")
         check_number("dropout", self.dropout, low=0.0, high=0.9)
 
 

@@ -23,6 +23,7 @@ def test_shipped_recipes_load(path: Path) -> None:
         ("name: a\naction_spec: boat\nrig: mono\nsteps: 1\n", "action_spec"),
         ("name: a\naction_spec: car\nrig: mono\nsteps: 1\nego_inputs: [steering_wheel_rad]\n", "ego_inputs"),
         ("name: a\naction_spec: car\nrig: mono\nsteps: 1\nnetwork: {width: big}\n", "width"),
+        ("name: a\naction_spec: car\nrig: mono\nsteps: 1\nnetwork: {widths: [8], correlation_cells: 6}\n", "correlation_cells"),
         ("name: a\naction_spec: car\nrig: mono\nsteps: 1\nspeed: 1\n", "unknown key speed"),
         ("name: a\naction_spec: car\nrig: mono\nsteps: 1\naugmentation: {mirror: 1}\n", "mirror"),
         ("name: a\naction_spec: car\nrig: mono\n", "missing key steps"),
