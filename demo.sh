@@ -41,7 +41,7 @@ if [ -n "$bag" ]; then
   step "Extracting training data from $bag"
   mimic extract "$bag" --topics "$topics" --out "$out/store"
   recipe=config/recipes/steering.yaml
-  grep -q '"pose"' "$out/store/store.json" && recipe=config/recipes/course.yaml
+  grep -q '"pose"' "$out/store/store.json" && recipe=config/recipes/car.yaml
   step "Learning with $recipe"
   mimic train "$recipe" --data "$out/store" --out "$out/run"
   step "Scoring on the held-out part"

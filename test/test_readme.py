@@ -33,7 +33,7 @@ def test_the_readme_shows_every_command_that_a_user_needs() -> None:
 
 
 def test_configurations_named_in_the_readme_exist() -> None:
-    for kind, name in (("topics", "udacity_hmb3"), ("recipes", "course"), ("recipes", "steering"), ("recipes", "steering_hmb3"), ("suites", "course_day")):
+    for kind, name in (("topics", "udacity_hmb3"), ("recipes", "car"), ("recipes", "steering"), ("recipes", "steering_hmb3"), ("suites", "course_day")):
         assert resolve_config(kind, name).is_file() and name in README
 
 
