@@ -18,7 +18,7 @@ from mimic_contracts.motion import from_frame, quaternion_yaw, to_frame, wrap_an
 from mimic_contracts.observation import ROUTE_COMMANDS, EgoState, Observation, Route
 from mimic_contracts.plan import Command, Plan
 from mimic_contracts.rig import load_rig
-from mimic_contracts.scene import Agent, Scene, TrafficLight
+from mimic_contracts.scene import Agent, Scene, SceneLane, StopLine, TrafficLight
 from mimic_contracts.validation import check_array, check_increasing, check_integer, check_number, check_stamp_ns, check_text
 
 SHAPE = (len(CAR.times_s), len(CAR.channels))
@@ -304,12 +304,35 @@ def test_impossible_agents_are_refused(changes):
         Agent(**{**AGENT, **changes})
 
 
-def test_scenes_hold_polylines_in_the_plane():
-    Scene(lanes=(np.zeros((2, 2)),), agents=(Agent(**AGENT),), lights=(TrafficLight(state="red", position_m=np.zeros(3)),))
-    with pytest.raises(ContractError, match=r"scene.lanes\[1\]: shape"):
-        Scene(lanes=(np.zeros((2, 2)), np.zeros((2, 3))))
-    with pytest.raises(ContractError, match=r"traffic_light.state"):
-        TrafficLight(state="blue", position_m=np.zeros(3))
+SCENE_LANE = {"lane_id": "a_0", "centre_m": np.zeros((2, 2)), "width_m": 3.2, "speed_limit_mps": 13.9}
+STOP_LINE = {"lane_id": "a_0", "rule": "signal", "ends_m": np.zeros((2, 2))}
+LIGHT = {"state": "red", "position_m": np.zeros(3), "lane_id": "a_0"}
+
+
+def test_a_scene_holds_what_is_seen():
+    scene = Scene(lanes=(SceneLane(**SCENE_LANE),), agents=(Agent(**AGENT),), lights=(TrafficLight(**LIGHT),), stop_lines=(StopLine(**STOP_LINE),))
+    assert not scene.lanes[0].on_route
+    with pytest.raises(ContractError, match=r"scene.crossings\[1\]: shape"):
+        Scene(crossings=(np.zeros((4, 2)), np.zeros((4, 3))))
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "changes"),
+    [
+        (SceneLane, SCENE_LANE, {"centre_m": np.zeros((2, 3))}),
+        (SceneLane, SCENE_LANE, {"lane_id": ""}),
+        (SceneLane, SCENE_LANE, {"width_m": 0.0}),
+        (SceneLane, SCENE_LANE, {"speed_limit_mps": np.inf}),
+        (TrafficLight, LIGHT, {"state": "blue"}),
+        (TrafficLight, LIGHT, {"position_m": np.zeros(2)}),
+        (StopLine, STOP_LINE, {"rule": "hurry"}),
+        (StopLine, STOP_LINE, {"ends_m": np.full((2, 2), np.nan)}),
+        (Agent, AGENT, {"indicator": "up"}),
+    ],
+)
+def test_impossible_parts_of_a_scene_are_refused(kind, values, changes):
+    with pytest.raises(ContractError, match=next(iter(changes))):
+        kind(**{**values, **changes})
 
 
 # Motion in the plane
