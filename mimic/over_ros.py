@@ -29,6 +29,8 @@ def drive_over_ros(policy_text: str, route: RouteSpec, out_dir: Path, *, picture
         "look": route.look,
         "seed": str(seed),
         "start_m": str(route.start_m),
+        "start_lane": route.start_lane,
+        "end_lane": route.end_lane,
         "laps": str(route.laps),
         "duration_s": str(route.time_limit_s),
         "tick_s": str(route.tick_s),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mimic_contracts.errors import ContractError, MimicError
 from mimic_contracts.images import Frame
-from mimic_contracts.observation import EgoState, Observation
+from mimic_contracts.observation import EgoState, Observation, Route
 from mimic_contracts.plan import Plan
 from mimic_contracts.policy import Policy
 from mimic_contracts.rig import Rig, load_rig
@@ -87,6 +87,7 @@ def observe(simulation: Simulation, rig: Rig, *, look: Look, pictures: str = "as
         stamp_ns=stamp_ns,
         frames={name: Frame(image=image, stamp_ns=stamp_ns) for name, image in images.items()},
         ego=EgoState.from_motion(speed_mps=odometry.speed_mps, yaw_rate_radps=odometry.yaw_rate_radps),
+        route=Route(command=simulation.route_command),
     )
 
 

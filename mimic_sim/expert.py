@@ -13,7 +13,7 @@ from mimic_contracts.action_spec import CAR
 from mimic_contracts.motion import wrap_angle
 from mimic_contracts.plan import Plan
 from mimic_sim.ego import EgoMotion
-from mimic_sim.road_network import Line, smooth_periodic
+from mimic_sim.road_network import Line
 
 MODEL_ID = "expert"
 PATH_STEP_M = 0.25
@@ -35,6 +35,7 @@ class Style:
     jerk_mps3: float = 2.5
     speed_share: float = 0.97  # of the speed limit
     cut_m: float = 0.25  # towards the inside of a tight bend
+    transition_m: float = 2.0  # over which it turns the wheel where a junction's bend begins at once
     return_s: float = 2.0  # time to come back to the line
     preview_s: float = 0.4  # how far ahead the wished speed is read, to make up for the limited jerk
     speed_gain_1ps: float = 0.7
@@ -50,29 +51,31 @@ class DrivingLine:
     style: Style
 
 
-def driving_line(lane_line: Line, *, speed_limit_mps: float, style: Style) -> DrivingLine:
-    """Line and speed profile of one driver along a closed lane: computed once per course."""
-    step = float(lane_line.s_m[1])
-    bend = smooth_periodic(lane_line.curvature_1pm, step_m=step, width_m=8.0)
+def driving_line(lane_line: Line, *, speed_limits_mps: NDArray[np.float64], style: Style) -> DrivingLine:
+    """Line and speed profile of one driver along a lane or a chain of lanes with limits (N,): computed once per route."""
+    bend = lane_line.smooth(lane_line.curvature_1pm, width_m=8.0)
     line = lane_line.shifted(style.cut_m * np.tanh(bend / 0.02))
+    if not line.closed:  # through a town's junctions, whose bends begin at once
+        line = line.smoothed(width_m=style.transition_m)
+    curvature = np.abs(line.smooth(line.curvature_1pm, width_m=3.0))
+    allowed = np.interp(line.s_m * (lane_line.length_m / line.length_m), lane_line.s_m, speed_limits_mps)
+    limit = np.minimum(style.speed_share * allowed, np.sqrt(style.lateral_acceleration_mps2 / np.maximum(curvature, 1e-6)))
     step = float(line.s_m[1])
-    curvature = np.abs(smooth_periodic(line.curvature_1pm, step_m=step, width_m=3.0))
-    limit = np.minimum(style.speed_share * speed_limit_mps, np.sqrt(style.lateral_acceleration_mps2 / np.maximum(curvature, 1e-6)))
-    speed = _reachable(limit, step_m=step, acceleration_mps2=style.acceleration_mps2, braking_mps2=style.braking_mps2)
-    speed = np.minimum(smooth_periodic(speed, step_m=step, width_m=4.0), limit)
-    slope = (np.roll(speed[:-1], -1) - np.roll(speed[:-1], 1)) / (2.0 * step)
-    return DrivingLine(line, speed, speed * np.append(slope, slope[0]), style)
+    speed = _reachable(limit, step_m=step, acceleration_mps2=style.acceleration_mps2, braking_mps2=style.braking_mps2, closed=line.closed)
+    speed = np.minimum(line.smooth(speed, width_m=4.0), limit)
+    return DrivingLine(line, speed, speed * line.slope(speed), style)
 
 
-def _reachable(limit_mps: NDArray[np.float64], *, step_m: float, acceleration_mps2: float, braking_mps2: float) -> NDArray[np.float64]:
-    """The highest speeds (N,) below a closed line's limits that these accelerations connect."""
-    squared = limit_mps[:-1] ** 2
-    for _ in range(2):  # twice around, so that the seam is like any other place
-        for i in range(len(squared)):
+def _reachable(limit_mps: NDArray[np.float64], *, step_m: float, acceleration_mps2: float, braking_mps2: float, closed: bool) -> NDArray[np.float64]:
+    """The highest speeds (N,) below a line's limits that these accelerations connect."""
+    squared = (limit_mps[:-1] if closed else limit_mps) ** 2
+    first = 0 if closed else 1  # before the first place of a lap comes the last one
+    for _ in range(2 if closed else 1):  # twice around, so that the seam is like any other place
+        for i in range(first, len(squared)):
             squared[i] = min(squared[i], squared[i - 1] + 2.0 * acceleration_mps2 * step_m)
-        for i in range(len(squared) - 1, -1, -1):
+        for i in range(len(squared) - 1, first - 1, -1):
             squared[i - 1] = min(squared[i - 1], squared[i] + 2.0 * braking_mps2 * step_m)
-    return np.sqrt(np.append(squared, squared[0]))
+    return np.sqrt(np.append(squared, squared[0]) if closed else squared)
 
 
 def plan(driving: DrivingLine, ego: EgoMotion, *, stamp_ns: int) -> Plan:
@@ -127,7 +130,8 @@ def _path_back(driving: DrivingLine, ego: EgoMotion) -> tuple[NDArray[np.float64
         curvature = ((dde + (k_rate * e + k * de) * t) * c**2 / shrinks + k) * c / shrinks
         if np.abs(curvature - k).max() <= limit:
             break
-    curvature = np.clip(curvature, -MAX_RETURN_CURVATURE_1PM, MAX_RETURN_CURVATURE_1PM)
+    tightest = max(MAX_RETURN_CURVATURE_1PM, 1.1 * float(np.abs(k).max()))
+    curvature = np.clip(curvature, -tightest, tightest)
     curvature[0] = ego.curvature_1pm
     lengths = np.hypot(shrinks, de)
     way = np.concatenate([[0.0], np.cumsum((lengths[1:] + lengths[:-1]) / 2.0 * PATH_STEP_M)])

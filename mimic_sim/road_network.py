@@ -149,6 +149,20 @@ class Line:
         points = np.stack([self.x_m - left_m * np.sin(self.yaw_rad), self.y_m + left_m * np.cos(self.yaw_rad)], axis=1)
         return Line.through(points[:-1] if self.closed else points, closed=self.closed)
 
+    def smooth(self, values: NDArray[np.float64], *, width_m: float) -> NDArray[np.float64]:
+        """(N,) Gaussian mean of a column (N,) along the line, with standard deviation width_m."""
+        mean = smooth_periodic if self.closed else smooth_open
+        return mean(values, step_m=float(self.s_m[1]), width_m=width_m)
+
+    def smoothed(self, *, width_m: float) -> "Line":
+        """The line through the mean of its points: corners become bends, bends become a little wider; ends stay."""
+        points = np.stack([self.smooth(self.x_m, width_m=width_m), self.smooth(self.y_m, width_m=width_m)], axis=1)
+        return Line.through(points[:-1] if self.closed else points, closed=self.closed)
+
+    def slope(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N,) derivative along the line of a column (N,) (one that is the same after a lap when closed)."""
+        return _periodic_slope(values, float(self.s_m[1])) if self.closed else np.gradient(values, float(self.s_m[1]))
+
 
 def smooth_periodic(values: NDArray[np.float64], *, step_m: float, width_m: float) -> NDArray[np.float64]:
     """(N,) Gaussian mean with standard deviation width_m along a closed line whose last value repeats the first."""
@@ -157,6 +171,14 @@ def smooth_periodic(values: NDArray[np.float64], *, step_m: float, width_m: floa
     lap = values[:-1]
     smooth = np.convolve(np.concatenate([lap[-reach:], lap, lap[:reach]]), kernel / kernel.sum(), mode="valid")
     return np.append(smooth, smooth[0])
+
+
+def smooth_open(values: NDArray[np.float64], *, step_m: float, width_m: float) -> NDArray[np.float64]:
+    """(N,) Gaussian mean along an open line, which goes on beyond its ends as its mirror image: the end values stay."""
+    reach = min(int(np.ceil(3.0 * width_m / step_m)), len(values) - 1)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * step_m / width_m) ** 2)
+    before, after = 2.0 * values[0] - values[reach:0:-1], 2.0 * values[-1] - values[-2 : -reach - 2 : -1]
+    return np.convolve(np.concatenate([before, values, after]), kernel / kernel.sum(), mode="valid")
 
 
 def _periodic_slope(values: NDArray[np.float64], step_m: float, lap_change: float = 0.0) -> NDArray[np.float64]:

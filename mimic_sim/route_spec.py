@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from mimic_contracts.errors import ContractError
 from mimic_contracts.validation import check_choice, check_integer, check_number, check_text
 from mimic_sim.course import COURSES
 from mimic_sim.looks import LOOKS
@@ -11,6 +12,8 @@ from mimic_sim.looks import LOOKS
 class RouteSpec:
     """One drive to be made. seed varies light, buildings, trees and disturbances; never the road.
 
+    course: a built-in course, driven for laps from start_m on; or a town (a name in config/towns, a path to a
+    .net.xml.gz), driven from start_m on start_lane by the shortest way to the end of end_lane.
     time_limit_s 0: twice the expert's time and 20 s more. is_disturbed: seeded pushes, for recordings.
     """
 
@@ -20,6 +23,8 @@ class RouteSpec:
     seed: int = 0
     laps: float = 1.0
     start_m: float = 0.0
+    start_lane: str = ""
+    end_lane: str = ""
     tick_s: float = 0.05
     time_limit_s: float = 0.0
     vehicle: str = "simulator"
@@ -27,7 +32,13 @@ class RouteSpec:
 
     def __post_init__(self) -> None:
         check_text("route.route_id", self.route_id)
-        check_choice("route.course", self.course, tuple(COURSES))
+        check_text("route.course", self.course)
+        if bool(self.start_lane) != bool(self.end_lane):
+            raise ContractError(f"route.start_lane, end_lane: are '{self.start_lane}' and '{self.end_lane}', must be both given or both empty")
+        if not self.start_lane and self.course not in COURSES:
+            raise ContractError(f"route.course: is '{self.course}', must be one of {', '.join(COURSES)}, or a town with start_lane and end_lane")
+        if self.start_lane and self.laps != 1.0:
+            raise ContractError(f"route.laps: is {self.laps}, must be 1 on the way from start_lane to end_lane")
         check_choice("route.look", self.look, tuple(LOOKS))
         check_integer("route.seed", self.seed, low=0)
         check_number("route.laps", self.laps, low=0.01, high=1000.0)

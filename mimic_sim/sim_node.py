@@ -76,6 +76,7 @@ class SimNode(MimicNode):
         self._odometry_publisher = self.create_publisher(Odometry, p.odometry_topic, qos)
         self._steering_publisher = self.create_publisher(JointState, "/vehicle/steering", qos)
         self._expert_publisher = self.create_publisher(JointTrajectory, "/sim/expert_trajectory", qos)
+        self._command_publisher = self.create_publisher(String, p.route_command_topic, RELIABLE_QOS)
         self._clock_publisher = self.create_publisher(ClockMessage, "/clock", RELIABLE_QOS)
         self._other_publishers: list[Any] = []
         if p.publishes_mounting:
@@ -94,6 +95,8 @@ class SimNode(MimicNode):
         p = self.parameters
         if p.lockstep:
             self.wait_for_subscribers(*self._image_publishers.values())
+            if p.driver == "planner":
+                self.wait_for_subscribers(self._command_publisher)
             # The planner and the vehicle interface both answer to odometry; a recorder is alone.
             self.wait_for_subscribers(self._odometry_publisher, count=1 if p.driver == "expert" else 2)
         self._publish_camera_infos()  # before the first picture, which can't be understood without
@@ -113,7 +116,14 @@ class SimNode(MimicNode):
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         self.destroy_client(self._engage_client)
-        own = [self._odometry_publisher, self._steering_publisher, self._expert_publisher, self._clock_publisher, *self._other_publishers]
+        own = [
+            self._odometry_publisher,
+            self._steering_publisher,
+            self._expert_publisher,
+            self._command_publisher,
+            self._clock_publisher,
+            *self._other_publishers,
+        ]
         for publisher in (*own, *self._image_publishers.values(), *self._info_publishers.values()):
             self.destroy_publisher(publisher)
 
@@ -235,6 +245,8 @@ class SimNode(MimicNode):
         p, simulation = self.parameters, self._simulation
         stamp_ns, ego = simulation.stamp_ns, simulation.ego
         self._clock_publisher.publish(ros_sim.clock_message(stamp_ns))
+        # Without a stamp, so it has to be there before the picture, which makes a detour by the camera node.
+        self._command_publisher.publish(String(data=simulation.route_command))
         motion = odometry_message(stamp_ns=stamp_ns, pose=ego.pose, speed_mps=ego.speed_mps, yaw_rate_radps=ego.yaw_rate_radps)
         self._odometry_publisher.publish(motion)
         if p.driver == "expert":  # beside a planner it would arrive before or after the odometry by chance

@@ -109,7 +109,7 @@ def _draw_map(picture: NDArray[np.uint8], line: Line, x_m: NDArray[np.float64], 
     inset = picture[8 : 8 + size, -8 - size : -8]
     inset[:] = inset // 3 + 20
     road = np.ascontiguousarray(inset)
-    cv2.polylines(road, [pixels(line.x_m, line.y_m)], True, (170, 170, 170), 2, cv2.LINE_AA, shift=4)
+    cv2.polylines(road, [pixels(line.x_m, line.y_m)], line.closed, (170, 170, 170), 2, cv2.LINE_AA, shift=4)
     cv2.polylines(road, [pixels(x_m, y_m)], False, RIBBON_COLOUR, 2, cv2.LINE_AA, shift=4)
     cv2.circle(road, tuple(int(v) for v in pixels(x_m[-1:], y_m[-1:])[0]), 5 * 16, (255, 200, 60), -1, cv2.LINE_AA, shift=4)
     inset[:] = road

@@ -10,21 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimic_contracts.canonical import canonical_hash
+from mimic_contracts.errors import ContractError
 from mimic_contracts.motion import quaternion_yaw, yaw_quaternion
 from mimic_contracts.plan import Plan
 from mimic_contracts.vehicle import VehicleSpec, load_vehicle
 from mimic_sim import expert
-from mimic_sim.course import EGO_LANE, build_course
+from mimic_sim.course import COURSES, EGO_LANE, build_course
 from mimic_sim.disturbance import NONE, Disturbance
 from mimic_sim.drive_result import DriveResult, Row
 from mimic_sim.ego import Control, EgoMotion, step
 from mimic_sim.looks import Look, look_of
 from mimic_sim.road_network import Line, RoadNetwork
 from mimic_sim.route_spec import RouteSpec
+from mimic_sim.routing import Way, closed_way, open_way, shortest_way
 from vehicle_interface.adapters import Twist2D
 
 START_STAMP_NS = 1_000_000_000
 OFF_ROAD_M = 10.0
+MIN_WAY_M = 5.0
 BLOCKED_S = 20.0
 BLOCKED_PROGRESS_M = 2.0
 # How a drive ends.
@@ -33,26 +36,34 @@ COMPLETED, OFF_ROAD, BLOCKED, TIME_LIMIT = "completed", "off_road", "blocked", "
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """What does not change during a drive: the road, the lane's centre line, the expert's line, the car, the look."""
+    """What does not change during a drive: the road, the way along it, the expert's line, the car, the look.
+
+    length_m: from the start to the end of the drive; an open way's line goes on beyond, so that nobody brakes there.
+    """
 
     route: RouteSpec
     network: RoadNetwork
-    lane_line: Line
-    lane_width_m: float
+    way: Way
+    length_m: float
     driving: expert.DrivingLine
     vehicle: VehicleSpec
     look: Look
 
     @property
-    def nominal_duration_s(self) -> float:
-        """How long the expert's speed profile takes for the route, without the start from standstill."""
-        lap_s = float((np.diff(self.driving.line.s_m) / self.driving.speed_mps[:-1]).sum())
-        return lap_s * self.route.laps
+    def lane_line(self) -> Line:
+        """The middle of the lanes."""
+        return self.way.line
 
     @property
-    def length_m(self) -> float:
-        """The way from start to end along the lane."""
-        return self.lane_line.length_m * self.route.laps
+    def nominal_duration_s(self) -> float:
+        """How long the expert's speed profile takes for the route, without the start from standstill."""
+        line = self.driving.line
+        steps_s = np.diff(line.s_m) / self.driving.speed_mps[:-1]
+        if line.closed:
+            return float(steps_s.sum()) * self.route.laps
+        ends = self.lane_line.poses(self.route.start_m + np.array([0.0, self.length_m]))
+        first, last = np.searchsorted(line.s_m, [line.project(x, y)[0] for x, y, _ in ends])
+        return float(steps_s[first:last].sum())
 
     def start(self) -> EgoMotion:
         """The car at the start: in the middle of its lane, standing."""
@@ -60,14 +71,32 @@ class World:
         return EgoMotion(x_m=float(x), y_m=float(y), yaw_rad=float(yaw))
 
 
+def load_road(course: str) -> RoadNetwork:
+    """The road network of a built-in course or a town; raises ContractError or MimicError that lists the known ones."""
+    if course in COURSES:
+        return build_course(course)
+    from mimic_sim.sumo_network import load_network, town_path
+
+    return load_network(town_path(course))
+
+
 def build_world(route: RouteSpec) -> World:
     """Everything about a route that the route's text decides; raises ContractError or MimicError."""
-    network = build_course(route.course)
-    lane = network.lane(EGO_LANE)
-    lane_line = network.line([EGO_LANE])
-    driving = expert.driving_line(lane_line, speed_limit_mps=lane.speed_limit_mps, style=expert.Style())
-    look = look_of(route.look, seed=route.seed)
-    return World(route, network, lane_line, lane.width_m, driving, load_vehicle(route.vehicle), look)
+    return world_on(load_road(route.course), route)
+
+
+def world_on(network: RoadNetwork, route: RouteSpec) -> World:
+    """The world of a route on a road network that is already there; raises ContractError or MimicError."""
+    if route.start_lane:
+        way = open_way(network, shortest_way(network, route.start_lane, route.end_lane))
+        length_m = way.end_m - route.start_m
+        if length_m < MIN_WAY_M:
+            raise ContractError(f"route.start_m: is {route.start_m}, must be at most {way.end_m - MIN_WAY_M:.1f}, {MIN_WAY_M} m before the end")
+    else:
+        way = closed_way(network, EGO_LANE)
+        length_m = way.end_m * route.laps
+    driving = expert.driving_line(way.line, speed_limits_mps=way.speed_limits_mps(), style=expert.Style())
+    return World(route, network, way, length_m, driving, load_vehicle(route.vehicle), look_of(route.look, seed=route.seed))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +140,11 @@ class Simulation:
     def progress_share(self) -> float:
         """How much of the route is done, 0 to 1."""
         return min(max(self._progress_m / self.world.length_m, 0.0), 1.0)
+
+    @property
+    def route_command(self) -> str:
+        """What a navigation map says here, of ROUTE_COMMANDS."""
+        return self.world.way.command_at(self._station_m)
 
     def odometry(self) -> Odometry:
         """The motion as a ROS node reads it from a message, whose yaw went through a quaternion: the same bytes."""
@@ -170,7 +204,7 @@ class Simulation:
                 curvature_1pm=ego.curvature_1pm,
                 rear_offset_m=line.project(ego.x_m, ego.y_m)[1],
                 front_offset_m=line.project(float(front[0]), float(front[1]))[1],
-                lane_margin_m=(self.world.lane_width_m - vehicle.width_m) / 2.0,
+                lane_margin_m=(self.world.way.lane_at(self._station_m).width_m - vehicle.width_m) / 2.0,
                 progress_m=self._progress_m,
                 command_speed_mps=np.nan if twist is None else twist.speed_mps,
                 command_yaw_rate_radps=np.nan if twist is None else twist.yaw_rate_radps,
@@ -181,8 +215,11 @@ class Simulation:
 
     def _look_for_the_end(self) -> None:
         station_m, offset_m = self.world.lane_line.project(self.ego.x_m, self.ego.y_m)
-        lap_m = self.world.lane_line.length_m
-        self._progress_m += (station_m - self._station_m + lap_m / 2.0) % lap_m - lap_m / 2.0
+        if self.world.lane_line.closed:
+            lap_m = self.world.lane_line.length_m
+            self._progress_m += (station_m - self._station_m + lap_m / 2.0) % lap_m - lap_m / 2.0
+        else:
+            self._progress_m = station_m - self.world.route.start_m
         self._station_m = station_m
         if self._progress_m > self._last_progress_m + BLOCKED_PROGRESS_M:
             self._last_progress_m, self._last_progress_s = self._progress_m, self.time_s

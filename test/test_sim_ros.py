@@ -10,6 +10,7 @@ from nav_msgs.msg import Odometry
 from rosbags.highlevel import AnyReader
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
 from mimic.cli import main
@@ -93,14 +94,15 @@ def test_silence_is_named_and_fails_the_process(ros: object) -> None:
     clocks = ros.collect(Clock, "/clock")  # type: ignore[attr-defined]
     odometry = ros.collect(Odometry, "/localization/kinematic_state")  # type: ignore[attr-defined]
     ros.collect(Odometry, "/localization/kinematic_state")  # type: ignore[attr-defined]  # planner and vehicle interface both listen
+    commands = ros.collect(String, "/planning/route_command")  # type: ignore[attr-defined]
     pictures, infos = ros.collect(Image, "/camera/front/image_raw"), ros.collect(CameraInfo, "/camera/front/camera_info")  # type: ignore[attr-defined]
     plans = ros.collect(JointTrajectory, "/sim/expert_trajectory")  # type: ignore[attr-defined]
     process = ros.start("mimic_sim.sim_node", "sim_node", {"answer_timeout_s": 1.0})  # type: ignore[attr-defined]
     assert ros.configure("sim_node") and ros.activate("sim_node")  # type: ignore[attr-defined]
-    ros.wait_until(lambda: clocks and odometry and pictures and infos and plans, "the first tick")  # type: ignore[attr-defined]
+    ros.wait_until(lambda: clocks and odometry and commands and pictures and infos and plans, "the first tick")  # type: ignore[attr-defined]
     assert {stamp_to_ns(m.header.stamp) for m in (odometry[0], pictures[0], plans[0])} == {10**9}
     assert (pictures[0].height, pictures[0].width, pictures[0].encoding) == (128, 256, "rgb8")
-    assert plan_from_message(plans[0]).model_id == "expert"
+    assert plan_from_message(plans[0]).model_id == "expert" and commands[0].data == "follow"
     deadline_s = time.monotonic() + 20.0
     while process.poll() is None and time.monotonic() < deadline_s:
         ros.spin_for(0.1)  # type: ignore[attr-defined]

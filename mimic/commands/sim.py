@@ -1,11 +1,12 @@
 """Record drives of the built-in simulator, over ROS, into bags.
 
     mimic sim record --towns course --drivers expert --hours 0.2 --seed 1 --disturb --out out/drives
-    mimic sim record --towns course --drivers expert --hours 1 --seed 2 --looks day,rain --out out/wet
+    mimic sim record --towns train_1,train_2 --drivers expert --hours 1 --seed 2 --looks day,rain --out out/towns
 
-OUT/drive_0000, drive_0001 … are bags (MCAP), one lap each, with drive.json (what was driven) and rows.parquet (one row
-a tick) inside. Every drive has its own light and weather, buildings, trees and starting place; with --disturb the car
-is pushed about in a third of the time, and the recorded /sim/expert_trajectory is what the expert would do from there.
+OUT/drive_0000, drive_0001 … are bags (MCAP), with drive.json (what was driven) and rows.parquet (one row a tick)
+inside: a lap of the built-in course, a random way of two or three minutes through a town. Every drive has its own light
+and weather, buildings, trees and starting place; with --disturb the car is pushed about in a third of the time, and the
+recorded /sim/expert_trajectory is what the expert would do from there.
 """
 
 import argparse
@@ -13,7 +14,9 @@ import json
 import shutil
 import sys
 import time
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 
@@ -24,12 +27,17 @@ from mimic_contracts.errors import MimicError, UsageError
 from mimic_sim.course import COURSES
 from mimic_sim.drive_result import DriveResult
 from mimic_sim.looks import LOOKS
+from mimic_sim.road_network import RoadNetwork
 from mimic_sim.route_spec import RouteSpec
-from mimic_sim.world import COMPLETED, build_world
+from mimic_sim.routing import random_way
+from mimic_sim.world import COMPLETED, build_world, load_road, world_on
 
 DRIVERS = ("expert",)
 TICK_S = 0.1
-MIN_LAPS = 0.05  # a rest of the hours that is shorter is not worth a drive
+MIN_DRIVE_S = 7.0  # a rest of the hours that is shorter is not worth a drive
+MIN_LAPS = 0.05
+WAY_M, MIN_WAY_M = 1500.0, 150.0
+TOWN_SPEED_MPS = 8.5  # on the average, with its junctions
 SLOWEST = 4.0  # seconds of waiting per simulated second before a recording counts as hung
 BRINGUP = "sim_record"
 
@@ -38,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     record = verbs.add_parser("record", help="drives of simulated drivers, into bags", description=__doc__, formatter_class=parser.formatter_class)
-    record.add_argument("--towns", required=True, help=f"comma-separated, of: {', '.join(COURSES)}")
+    record.add_argument("--towns", required=True, help="comma-separated: course, and towns (a name in config/towns, or the path of a .net.xml.gz)")
     record.add_argument("--drivers", required=True, help=f"comma-separated, of: {', '.join(DRIVERS)}")
     record.add_argument("--hours", required=True, type=float, help="simulated time in all")
     record.add_argument("--seed", type=int, default=1, help="decides looks, places and disturbances (default: 1)")
@@ -51,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def routes_of(args: argparse.Namespace) -> list[RouteSpec]:
     """The drives to record; raises UsageError when the arguments make no sense."""
     towns, looks, drivers = args.towns.split(","), args.looks.split(","), args.drivers.split(",")
-    for option, given, known in (("towns", towns, COURSES), ("looks", looks, LOOKS), ("drivers", drivers, DRIVERS)):
+    for option, given, known in (("looks", looks, LOOKS), ("drivers", drivers, DRIVERS)):
         unknown = [name for name in given if name not in known]
         if unknown:
             raise UsageError(f"--{option}: '{', '.join(unknown)}' is unknown, must be of: {', '.join(known)}")
@@ -61,20 +69,39 @@ def routes_of(args: argparse.Namespace) -> list[RouteSpec]:
         raise UsageError(f"--seed: is {args.seed}, must not be negative")
     if args.out.exists() and not args.overwrite:
         raise UsageError(f"--out: '{args.out}' exists: choose another or add --overwrite")
+    networks = {town: _network(town) for town in towns}
     rng = np.random.default_rng(args.seed)
     routes: list[RouteSpec] = []
     left_s = args.hours * 3600.0
     for town, look in zip(cycle(towns), cycle(looks), strict=False):  # both go on for ever
         seed = int(rng.integers(2**31))
-        route = RouteSpec(route_id=f"drive_{len(routes):04d}", course=town, look=look, seed=seed, tick_s=TICK_S, is_disturbed=args.disturb)
-        world = build_world(route)
-        laps = min(left_s / world.nominal_duration_s, 1.0)
-        if routes and laps < MIN_LAPS:
+        drive = partial(RouteSpec, route_id=f"drive_{len(routes):04d}", course=town, look=look, seed=seed, tick_s=TICK_S, is_disturbed=args.disturb)
+        if routes and left_s < MIN_DRIVE_S:
             return routes
-        start_m = round(float(rng.uniform(0.0, world.lane_line.length_m)), 1)
-        routes.append(replace(route, laps=round(max(laps, MIN_LAPS), 4), start_m=start_m))
-        left_s -= laps * world.nominal_duration_s
+        plan = _lap if town in COURSES else _way
+        routes.append(plan(drive, networks[town], rng, left_s=left_s))
+        left_s -= world_on(networks[town], routes[-1]).nominal_duration_s
     raise AssertionError("unreachable: the loop ends by its return")
+
+
+def _network(town: str) -> RoadNetwork:
+    try:
+        return load_road(town)
+    except MimicError as error:
+        raise UsageError(f"--towns: {error}") from error
+
+
+def _lap(drive: Callable[..., RouteSpec], network: RoadNetwork, rng: np.random.Generator, *, left_s: float) -> RouteSpec:
+    """Once around from anywhere, or less where less time is left."""
+    world = world_on(network, drive())
+    laps = max(min(left_s / world.nominal_duration_s, 1.0), MIN_LAPS)
+    return drive(laps=round(laps, 4), start_m=round(float(rng.uniform(0.0, world.lane_line.length_m)), 1))
+
+
+def _way(drive: Callable[..., RouteSpec], network: RoadNetwork, rng: np.random.Generator, *, left_s: float) -> RouteSpec:
+    """A random way of WAY_M, or less where less time is left."""
+    start_lane, end_lane = random_way(network, rng, length_m=min(max(left_s * TOWN_SPEED_MPS, MIN_WAY_M), WAY_M))
+    return drive(start_lane=start_lane, end_lane=end_lane)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -107,6 +134,8 @@ def _record(route: RouteSpec, out: Path) -> DriveResult:
         "look": route.look,
         "seed": str(route.seed),
         "start_m": str(route.start_m),
+        "start_lane": route.start_lane,
+        "end_lane": route.end_lane,
         "laps": str(route.laps),
         "tick_s": str(route.tick_s),
         "is_disturbed": str(route.is_disturbed).lower(),

@@ -1,0 +1,208 @@
+"""Open ways: which lanes, what a navigation map says on them, and the expert through a town's junctions."""
+
+import argparse
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from way_helpers import LANE_WIDTH_M, chain, lane
+
+from mimic.commands import drive as drive_command
+from mimic.commands import sim as sim_command
+from mimic_contracts.errors import ContractError, MimicError
+from mimic_contracts.rig import load_rig
+from mimic_sim import engine
+from mimic_sim.drive_result import DriveResult
+from mimic_sim.drive_score import score_route
+from mimic_sim.road_network import RoadNetwork, smooth_open
+from mimic_sim.route_spec import RouteSpec
+from mimic_sim.routing import ANNOUNCED_M, RUN_OUT_M, open_way, random_way, shortest_way
+from mimic_sim.world import COMPLETED, Simulation, World, world_on
+
+RIG = load_rig("mono")
+TURNS = chain(100.0, (-90.0, 7.0), 80.0, (90.0, 10.0), 90.0, (20.0, 30.0), 100.0)
+
+
+def world_of(network: RoadNetwork = TURNS, *, end_lane: str = "road_2", **route: object) -> World:
+    return world_on(network, RouteSpec(route_id="test", course="by hand", start_lane="road_0", end_lane=end_lane, **route))  # type: ignore[arg-type]
+
+
+def expert_drive(world: World) -> DriveResult:
+    return engine.drive(None, world, look=lambda pose, stamp_ns: {})
+
+
+# Which lanes
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), min_size=1, max_size=24), st.lists(st.floats(5.0, 300.0), min_size=8, max_size=8))
+def test_no_walk_is_shorter_than_the_shortest_way(pairs: list[tuple[int, int]], lengths_m: list[float]) -> None:
+    after = {i: tuple(f"lane_{b}" for a, b in sorted(set(pairs)) if a == i) for i in range(8)}
+    network = RoadNetwork(name="graph", lanes=tuple(lane(f"lane_{i}", [(0, 0), (m / 2, 0), (m, 0)], after[i]) for i, m in enumerate(lengths_m)))
+    shortest_m = np.full(8, np.inf)
+    shortest_m[0] = lengths_m[0]
+    for _ in range(8):
+        for a, b in pairs:
+            shortest_m[b] = min(shortest_m[b], shortest_m[a] + lengths_m[b])
+    for end in range(8):
+        if np.isinf(shortest_m[end]):
+            with pytest.raises(MimicError, match=f"'lane_0' to 'lane_{end}'"):
+                shortest_way(network, "lane_0", f"lane_{end}")
+            continue
+        way = shortest_way(network, "lane_0", f"lane_{end}")
+        assert (way[0], way[-1]) == ("lane_0", f"lane_{end}")
+        assert all(b in network.lane(a).successors for a, b in pairwise(way))
+        assert sum(lengths_m[int(name[5:])] for name in way) == pytest.approx(shortest_m[end])
+
+
+def test_a_way_names_a_lane_that_is_not_there() -> None:
+    with pytest.raises(ContractError, match="'road_9' is not in network 'by hand'"):
+        shortest_way(TURNS, "road_0", "road_9")
+
+
+def test_nobody_turns_round_on_the_spot() -> None:
+    back = lane("back", [(100.0, 3.2), (50.0, 3.2), (0.0, 3.2)])
+    turn = lane(":turn", [(100.0, 0.0), (102.0, 1.6), (100.0, 3.2)], ("back",))
+    network = RoadNetwork(name="dead end", lanes=(lane("there", [(0.0, 0.0), (50.0, 0.0), (100.0, 0.0)], (":turn",)), turn, back))
+    with pytest.raises(MimicError, match="no lanes of network 'dead end' lead from 'there' to 'back'"):
+        shortest_way(network, "there", "back")
+
+
+def test_random_ways_come_from_the_generator_and_are_as_long_as_wanted() -> None:
+    ways = [random_way(TURNS, np.random.default_rng(seed), length_m=200.0) for seed in (1, 1, 2, 3, 4, 5)]
+    assert ways[0] == ways[1] and len(set(ways)) > 1
+    for start, end in ways:
+        assert 160.0 <= open_way(TURNS, shortest_way(TURNS, start, end)).end_m <= 240.0 and start[0] != ":" != end[0]
+    with pytest.raises(MimicError, match=r"no drivable way of 5000 m within a fifth, the longest found is \d+ m"):
+        random_way(TURNS, np.random.default_rng(1), length_m=5000.0)
+
+
+def test_random_ways_have_no_bend_that_a_car_cannot_take() -> None:
+    with pytest.raises(MimicError, match="no drivable way"):
+        random_way(chain(100.0, (90.0, 3.0), 100.0), np.random.default_rng(1), length_m=205.0)
+
+
+def test_a_way_that_crosses_itself_is_refused() -> None:
+    eight = chain(60.0, (90.0, 8.0), 40.0, (90.0, 8.0), 40.0, (90.0, 8.0), 80.0)
+    with pytest.raises(MimicError, match="crosses itself"):
+        open_way(eight, shortest_way(eight, "road_0", "road_3"))
+
+
+# The line
+
+
+def test_the_line_joins_the_lanes_and_goes_on_beyond_the_end() -> None:
+    way = open_way(TURNS, shortest_way(TURNS, "road_0", "road_2"))
+    assert way.lanes[-1].lane_id == "road_3" and way.line.length_m > way.end_m + RUN_OUT_M
+    assert way.end_m == pytest.approx(100.0 + 7.0 * np.pi / 2 + 80.0 + 10.0 * np.pi / 2 + 90.0, abs=0.5)
+    for one in way.lanes:
+        assert max(abs(way.line.project(x, y)[1]) for x, y in one.centre_m) < 0.12, one.lane_id
+    assert way.lane_at(-1.0).lane_id == "road_0" and way.lane_at(105.0).lane_id == ":junction_0" and way.lane_at(1e4).lane_id == "road_3"
+    assert set(way.speed_limits_mps()[[0, 210]]) == {13.9, 8.0}
+
+
+def test_the_command_is_said_before_each_junction_and_until_its_end() -> None:
+    way = open_way(TURNS, shortest_way(TURNS, "road_0", "road_2"))
+    right, left, straight = way.manoeuvres
+    assert [m.command for m in way.manoeuvres] == ["right", "left", "straight"]
+    said = [way.command_at(s) for s in (0.0, right.start_m - ANNOUNCED_M - 0.1, right.start_m - ANNOUNCED_M, right.end_m - 0.1, right.end_m)]
+    assert said == ["follow", "follow", "right", "right", "follow"]
+    assert way.command_at(left.start_m) == "left" and way.command_at(straight.start_m - 1.0) == "straight"
+
+
+@given(st.lists(st.floats(-50.0, 50.0), min_size=2, max_size=30), st.floats(0.5, 6.0))
+def test_a_mean_along_an_open_line_keeps_its_ends_and_what_is_straight(values: list[float], width_m: float) -> None:
+    mean = smooth_open(np.array(values), step_m=0.5, width_m=width_m)
+    assert mean.shape == (len(values),) and mean[[0, -1]] == pytest.approx([values[0], values[-1]], abs=1e-9)
+    ramp = np.linspace(values[0], values[-1], len(values))
+    assert smooth_open(ramp, step_m=0.5, width_m=width_m) == pytest.approx(ramp, abs=1e-9)
+
+
+# The expert
+
+
+@pytest.mark.parametrize("radius_m", [6.0, 8.0, 12.0, 15.0])
+@pytest.mark.parametrize("angle_deg", [90.0, -90.0, 60.0])
+def test_the_expert_takes_a_towns_bends_calmly_inside_its_lane(radius_m: float, angle_deg: float) -> None:
+    world = world_of(chain(60.0, (angle_deg, radius_m), 60.0, (-angle_deg, radius_m), 70.0), start_m=5.0)
+    result = expert_drive(world)
+    c = result.columns
+    assert result.ended == COMPLETED and result.length_m == pytest.approx(world.way.end_m - 5.0)
+    assert score_route(result, result)["in_lane_share"] == 1.0
+    assert (c["speed_mps"] ** 2 * np.abs(c["curvature_1pm"])).max() < 3.0
+    assert c["lane_margin_m"] == pytest.approx((LANE_WIDTH_M - world.vehicle.width_m) / 2.0)
+    assert c["speed_mps"].max() > 8.0 and len(result) * 0.05 < world.nominal_duration_s + 10.0
+
+
+def test_the_expert_does_not_brake_for_the_end() -> None:
+    world = world_of(chain(150.0, (5.0, 40.0), 150.0), end_lane="road_1")
+    assert world.way.line.length_m == pytest.approx(world.way.end_m), "here nothing follows"
+    result = expert_drive(world)
+    assert result.ended == COMPLETED and result.columns["speed_mps"][-1] > 12.0
+
+
+def test_the_expert_keeps_each_lanes_speed_limit() -> None:
+    slow = chain(200.0, (5.0, 100.0), 100.0)
+    world = world_of(slow, end_lane="road_1")
+    c = expert_drive(world).columns
+    in_junction = (c["progress_m"] > 202.0) & (c["progress_m"] < 206.0)
+    assert in_junction.any() and c["speed_mps"][in_junction].max() < 8.0 < c["speed_mps"][c["progress_m"] < 150.0].max()
+
+
+def test_disturbed_drives_come_back_in_a_town_too() -> None:
+    result = expert_drive(world_of(is_disturbed=True, seed=2, tick_s=0.1))
+    offset = np.abs(result.columns["rear_offset_m"])
+    assert result.ended == COMPLETED and 0.65 < offset.max() < 3.0
+
+
+def test_a_policy_is_told_the_command() -> None:
+    simulation = Simulation(world_of(start_m=60.0))
+    seen = engine.observe(simulation, RIG, look=lambda pose, stamp_ns: {})
+    assert seen.route.command == "right" and seen.route.points_m.shape == (0, 2)
+
+
+# What is driven
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"start_lane": "a"}, "both given or both empty"),
+        ({"course": "train_1"}, "a town with start_lane and end_lane"),
+        ({"start_lane": "a", "end_lane": "b", "laps": 2.0}, "laps: is 2.0, must be 1"),
+    ],
+)
+def test_a_route_says_what_is_missing(fields: dict[str, object], reason: str) -> None:
+    with pytest.raises(ContractError, match=reason):
+        RouteSpec(route_id="test", **fields)  # type: ignore[arg-type]
+
+
+def test_a_start_beyond_the_end_is_refused() -> None:
+    with pytest.raises(ContractError, match=r"start_m: is 400.0, must be at most 29\d.\d"):
+        world_of(start_m=400.0)
+
+
+def test_a_suite_drives_through_a_town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mimic_sim.world.load_road", lambda course: TURNS)
+    suite = tmp_path / "town.yaml"
+    suite.write_text("name: town\nroutes:\n  - {route_id: a, course: by hand, start_lane: road_0, end_lane: road_1}\n")
+    parser = argparse.ArgumentParser()
+    drive_command.add_arguments(parser)
+    out = tmp_path / "out"
+    assert drive_command.run(parser.parse_args(["--policy", "expert", "--suite", str(suite), "--no-video", "--out", str(out)])) == 0
+    assert DriveResult.load(out / "routes.parquet").route.end_lane == "road_1"
+
+
+def test_recordings_in_a_town_are_random_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sim_command, "load_road", lambda course: TURNS)
+    monkeypatch.setattr(sim_command, "WAY_M", 250.0)
+    parser = argparse.ArgumentParser()
+    sim_command.add_arguments(parser)
+    args = parser.parse_args(["record", "--towns", "by hand", "--drivers", "expert", "--hours", "0.03", "--out", str(tmp_path / "out")])
+    routes = sim_command.routes_of(args)
+    assert len(routes) >= 3 and all(route.start_lane and route.laps == 1.0 and route.start_m == 0.0 for route in routes)
+    assert sum(world_on(TURNS, route).nominal_duration_s for route in routes) == pytest.approx(108.0, abs=20.0)
+    assert routes == sim_command.routes_of(args)
