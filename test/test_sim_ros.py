@@ -80,12 +80,16 @@ def test_a_recording_holds_every_tick(tmp_path: Path, capsys: pytest.CaptureFixt
     stamps = rows.columns["stamp_ns"].tolist()
     with AnyReader([bag]) as reader:
         seen: dict[str, list[int]] = {topic: [] for topic in RELATIVE_TOPICS}
+        commands: list[str] = []
         for connection, _, raw in reader.messages():
             message = reader.deserialize(raw, connection.msgtype)
-            stamp = message.clock if connection.topic == "/clock" else message.header.stamp
             if connection.topic in seen:
+                stamp = message.clock if connection.topic == "/clock" else message.header.stamp
                 seen[connection.topic].append(stamp.sec * 10**9 + stamp.nanosec)
+            elif connection.topic == "/planning/route_command":
+                commands.append(message.data)
     assert all(found == stamps for found in seen.values()), {topic: len(found) for topic, found in seen.items()}
+    assert commands == ["follow"] * len(stamps)
     assert json.loads((bag / "drive.json").read_text(encoding="utf-8"))["look"] == "day"
 
 
