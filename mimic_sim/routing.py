@@ -19,7 +19,7 @@ CORNER_M = 1.0  # over which the corners of a town's lanes are rounded: 6 cm ins
 RUN_OUT_M = 60.0  # of line beyond an open way's end, so that nobody brakes for it
 APART_M, APART_ALONG_M = 2.5, 30.0  # a way keeps so far from itself, so that each place has one station
 LENGTH_TOLERANCE = 0.2
-TIGHTEST_1PM = 0.15  # over some metres, of bends that a car takes inside its lane
+TIGHTEST_1PM = 0.17  # over some metres, of bends that a car takes inside its lane
 TRIES = 50
 
 

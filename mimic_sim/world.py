@@ -5,6 +5,7 @@ same numbers. Tick k has stamp 1 s + k·tick_s. A tick is: observe, plan, comman
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +72,7 @@ class World:
         return EgoMotion(x_m=float(x), y_m=float(y), yaw_rad=float(yaw))
 
 
+@lru_cache(maxsize=4)  # reading a town takes seconds
 def load_road(course: str) -> RoadNetwork:
     """The road network of a built-in course or a town; raises ContractError or MimicError that lists the known ones."""
     if course in COURSES:
