@@ -128,12 +128,14 @@ def _run_out(network: RoadNetwork, lanes: Sequence[Lane]) -> tuple[Lane, ...]:
     """The straightest lanes after a way, RUN_OUT_M long where the network has them."""
     by_id = {lane.lane_id: lane for lane in network.lanes}
     chain = list(lanes)
+    known = {lane.lane_id for lane in lanes}
     while sum(map(_length_m, chain[len(lanes) :])) < RUN_OUT_M:
-        turns_rad = {name: abs(_turn_rad(by_id, chain[-1], by_id[name])) for name in chain[-1].successors if by_id[name] not in chain}
+        turns_rad = {name: abs(_turn_rad(by_id, chain[-1], by_id[name])) for name in chain[-1].successors if name not in known}
         straightest = min(turns_rad, key=turns_rad.__getitem__, default="")
         if not straightest or turns_rad[straightest] > TURNAROUND_RAD:
             break
         chain.append(by_id[straightest])
+        known.add(straightest)
     return tuple(chain[len(lanes) :])
 
 

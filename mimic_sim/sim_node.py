@@ -76,7 +76,8 @@ class SimNode(MimicNode):
         self._odometry_publisher = self.create_publisher(Odometry, p.odometry_topic, qos)
         self._steering_publisher = self.create_publisher(JointState, "/vehicle/steering", qos)
         self._expert_publisher = self.create_publisher(JointTrajectory, "/sim/expert_trajectory", qos)
-        self._command_publisher = self.create_publisher(String, p.route_command_topic, RELIABLE_QOS)
+        command_qos = RECORD_QOS if qos is RECORD_QOS else RELIABLE_QOS  # the planner asks for it in real time, too
+        self._command_publisher = self.create_publisher(String, p.route_command_topic, command_qos)
         self._clock_publisher = self.create_publisher(ClockMessage, "/clock", RELIABLE_QOS)
         self._other_publishers: list[Any] = []
         if p.publishes_mounting:
@@ -303,7 +304,8 @@ class SimNode(MimicNode):
         raise SystemExit(1 if failure else 0)
 
     def _wait_for_recorders(self) -> None:
-        for publisher in (*self._image_publishers.values(), self._odometry_publisher, self._expert_publisher, self._steering_publisher):
+        own = [self._odometry_publisher, self._expert_publisher, self._steering_publisher, self._command_publisher]
+        for publisher in (*self._image_publishers.values(), *own):
             if not publisher.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE_S)):
                 self.get_logger().warning(f"{publisher.topic_name}: a subscriber did not acknowledge the last messages within {ACKNOWLEDGE_S} s")
 
