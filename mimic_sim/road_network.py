@@ -1,7 +1,8 @@
-"""Lanes as data: what the renderer draws, what drivers follow, and what a SUMO network can be turned into."""
+"""Roads as data: what the renderer draws, what drivers follow, and what a SUMO network is turned into."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,10 @@ from mimic_contracts.motion import wrap_angle
 from mimic_contracts.validation import check_array, check_choice, check_number, check_text
 
 MARKINGS = ("none", "solid", "dashed")
+DIRECTIONS = ("left", "straight", "right")
+RULES = ("stop", "give_way")
 LINE_STEP_M = 0.5
+JOINT_M = 0.05  # two lanes whose ends are nearer share that point
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +24,8 @@ class Lane:
     """One lane: centre (N, 2) float64, m, in driving direction (for a closed lane the last point is not the first
     again); the markings on its own two edges; successors: ids of the lanes that it leads into.
 
-    A SUMO lane has the same shape, width, speed and connections; its markings follow from its neighbours.
+    has_sidewalk: a kerb and a pavement belong to the lane (a town has them as areas of their own); arrows: DIRECTIONS
+    painted on it; is_internal: it crosses a junction, whose area is its asphalt.
     """
 
     lane_id: str
@@ -31,6 +36,8 @@ class Lane:
     right_marking: str
     has_sidewalk: bool  # on the right
     successors: tuple[str, ...]
+    arrows: tuple[str, ...] = ()
+    is_internal: bool = False
 
     def __post_init__(self) -> None:
         check_text("lane.lane_id", self.lane_id)
@@ -39,32 +46,115 @@ class Lane:
         check_number("lane.speed_limit_mps", self.speed_limit_mps, low=1.0, high=60.0)
         check_choice("lane.left_marking", self.left_marking, MARKINGS)
         check_choice("lane.right_marking", self.right_marking, MARKINGS)
+        for arrow in self.arrows:
+            check_choice("lane.arrows", arrow, DIRECTIONS)
         if len(self.centre_m) < 3:
             raise ContractError(f"lane '{self.lane_id}': centre has {len(self.centre_m)} points, must have at least 3")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Area:
+    """A paved area: its outline (N, 2) float64, m, without a repeated end."""
+
+    outline_m: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        check_array("area.outline_m", self.outline_m, shape=(None, 2), dtype=np.float64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Path:
+    """A way for people on foot: its middle (N, 2) float64, m, and its width."""
+
+    centre_m: NDArray[np.float64]
+    width_m: float
+
+    def __post_init__(self) -> None:
+        check_array("path.centre_m", self.centre_m, shape=(None, 2), dtype=np.float64)
+        check_number("path.width_m", self.width_m, low=0.5, high=20.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopLine:
+    """Where a lane waits: at its end, from the left to the right of it, (2,) float64 each, m; rule: one of RULES
+    ("stop" at signals, stop signs and all-way stops)."""
+
+    lane_id: str
+    rule: str
+    left_m: NDArray[np.float64]
+    right_m: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        check_choice("stop_line.rule", self.rule, RULES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signal:
+    """One signal head: position of its middle lamp (3,) float64, m; yaw_rad: where the lamps face; the lanes that it holds.
+
+    signal_id: SUMO's tlLogic; link_indices: the characters of its state string that this head shows, which agree.
+    """
+
+    signal_id: str
+    position_m: NDArray[np.float64]
+    yaw_rad: float
+    lane_ids: tuple[str, ...]
+    link_indices: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        check_array("signal.position_m", self.position_m, shape=(3,), dtype=np.float64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sign:
+    """A traffic sign: kind one of RULES; position of its foot (2,) float64, m; yaw_rad: where it faces."""
+
+    kind: str
+    position_m: NDArray[np.float64]
+    yaw_rad: float
+
+    def __post_init__(self) -> None:
+        check_choice("sign.kind", self.kind, RULES)
+        check_array("sign.position_m", self.position_m, shape=(2,), dtype=np.float64)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RoadNetwork:
-    """Lanes that know each other; ids are unique and every successor exists."""
+    """Lanes that know each other, and what a town has besides; lane ids are unique and every successor exists.
+
+    junctions: asphalt without markings; corners: pavement where sidewalks meet.
+    """
 
     name: str
     lanes: tuple[Lane, ...]
+    junctions: tuple[Area, ...] = ()
+    sidewalks: tuple[Path, ...] = ()
+    corners: tuple[Area, ...] = ()
+    crossings: tuple[Path, ...] = ()
+    stop_lines: tuple[StopLine, ...] = ()
+    signals: tuple[Signal, ...] = ()
+    signs: tuple[Sign, ...] = ()
 
     def __post_init__(self) -> None:
-        ids = [lane.lane_id for lane in self.lanes]
-        if not ids or len(set(ids)) != len(ids):
-            raise ContractError(f"network '{self.name}': lane ids are {ids}, must be at least one and all different")
+        if not self.lanes or len(self._by_id) != len(self.lanes):
+            raise ContractError(f"network '{self.name}': lane ids are {self._some_ids()}, must be at least one and all different")
         for lane in self.lanes:
-            unknown = set(lane.successors) - set(ids)
+            unknown = set(lane.successors) - self._by_id.keys()
             if unknown:
                 raise ContractError(f"lane '{lane.lane_id}': successors {sorted(unknown)} are not in network '{self.name}'")
 
+    @cached_property
+    def _by_id(self) -> dict[str, Lane]:
+        return {lane.lane_id: lane for lane in self.lanes}
+
+    def _some_ids(self) -> str:
+        return ", ".join(lane.lane_id for lane in self.lanes[:20]) + (" …" if len(self.lanes) > 20 else "")
+
     def lane(self, lane_id: str) -> Lane:
         """The lane of this id; raises ContractError that lists the known ones."""
-        for lane in self.lanes:
-            if lane.lane_id == lane_id:
-                return lane
-        raise ContractError(f"lane: '{lane_id}' is not in network '{self.name}', which has {', '.join(x.lane_id for x in self.lanes)}")
+        if lane_id not in self._by_id:
+            raise ContractError(f"lane: '{lane_id}' is not in network '{self.name}', which has {self._some_ids()}")
+        return self._by_id[lane_id]
 
     def line(self, lane_ids: Sequence[str]) -> "Line":
         """The centre line along lanes that follow each other; closed when the last leads into the first.
@@ -75,7 +165,11 @@ class RoadNetwork:
             if after not in self.lane(here).successors:
                 raise ContractError(f"route: lane '{here}' does not lead into '{after}'")
         points = np.concatenate([self.lane(lane_id).centre_m for lane_id in lane_ids])
-        return Line.through(points, closed=lane_ids[0] in self.lane(lane_ids[-1]).successors)
+        closed = lane_ids[0] in self.lane(lane_ids[-1]).successors
+        following = np.roll(points, -1, axis=0)
+        is_joint = np.hypot(*(following - points).T) < JOINT_M  # the end of one lane and the start of the next: once is enough
+        is_joint[-1] &= closed
+        return Line.through(points[~is_joint], closed=closed)
 
 
 @dataclass(frozen=True, eq=False)
