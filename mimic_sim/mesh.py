@@ -89,6 +89,39 @@ class MeshBuilder:
         uv = np.stack([np.stack(p, axis=1) for p in ((zero, zero), (columns, zero), (columns, rows), (zero, rows))], axis=1)
         self.add(corners, material, uv=uv, tint=tint)
 
+    def round(self, place: NDArray[np.float64], height_m: tuple[float, float], radii_m: NDArray[np.float64], material: str, tint: NDArray[np.float64]) -> None:
+        """Add a body turned about the vertical at place (4,) [x, y, z, yaw], radii (N,) at equal steps from bottom to top."""
+        sides = 7
+        angle = np.arange(sides + 1) * 2.0 * np.pi / sides + place[3]
+        height = np.linspace(*height_m, len(radii_m))
+        ring = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        points = np.concatenate([radii_m[:, None, None] * ring[None], np.broadcast_to(height[:, None, None], (len(height), sides + 1, 1))], axis=2)
+        slope = np.gradient(radii_m, height)
+        normals = np.concatenate(
+            [np.broadcast_to(ring[None], (len(height), sides + 1, 2)), np.broadcast_to(-slope[:, None, None], (len(height), sides + 1, 1))], axis=2
+        )
+        normals = normals / np.linalg.norm(normals, axis=2, keepdims=True)
+        uv = np.stack(np.broadcast_arrays(np.arange(sides + 1)[None] * 3.0 / sides, height[:, None] / 1.6), axis=2)
+        corners, turned, texture = (
+            (np.stack([a[:-1, :-1], a[:-1, 1:], a[1:, 1:], a[1:, :-1]], axis=2).reshape(-1, 4, a.shape[2])) for a in (points, normals, uv)
+        )
+        self.add(corners + place[:3], material, uv=texture, tint=tint, normals=turned)
+
+    def level(
+        self,
+        corners_m: NDArray[np.float64],
+        z_m: float,
+        material: str,
+        *,
+        tile_m: float,
+        tint: NDArray[np.float64] | tuple[float, float, float] = (1.0, 1.0, 1.0),
+    ) -> None:
+        """Add level quads seen from above, corners (M, 4, 2) either way round; the texture lies as the world does."""
+        diagonals = corners_m[:, 2] - corners_m[:, 0], corners_m[:, 3] - corners_m[:, 1]
+        is_clockwise = diagonals[0][:, 0] * diagonals[1][:, 1] - diagonals[0][:, 1] * diagonals[1][:, 0] < 0.0
+        corners_m = np.where(is_clockwise[:, None, None], corners_m[:, ::-1], corners_m)
+        self.add(np.concatenate([corners_m, np.full((*corners_m.shape[:2], 1), z_m)], axis=2), material, uv=corners_m / tile_m, tint=tint)
+
     def build(self) -> Mesh:
         """Everything added so far, sorted into chunks of CHUNK_M squared."""
         quads = np.concatenate(self._quads)
@@ -103,3 +136,36 @@ class MeshBuilder:
             middle = (points.min(axis=0) + points.max(axis=0)) / 2.0
             spheres[i] = *middle, np.linalg.norm(points - middle, axis=1).max()
         return Mesh(quads.reshape(-1, VERTEX_FLOATS), np.stack([starts, counts], axis=1), spheres)
+
+
+def turned(corners_m: NDArray[np.float64], place: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Corners (M, 4, 3) of a thing that stands at place (4,) [x, y, z, yaw]."""
+    c, s = np.cos(place[3]), np.sin(place[3])
+    x, y, z = np.moveaxis(corners_m, 2, 0)
+    return np.stack([place[0] + c * x - s * y, place[1] + s * x + c * y, place[2] + z], axis=2)
+
+
+def triangles(outline_m: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(M, 4, 2): a polygon (N, 2), either way round, cut into triangles by clipping ears; the last corner comes twice."""
+    area = np.sum(outline_m[:, 0] * np.roll(outline_m[:, 1], -1) - outline_m[:, 1] * np.roll(outline_m[:, 0], -1))
+    rest = list(outline_m if area > 0.0 else outline_m[::-1])
+    ears = []
+    while len(rest) > 2:
+        k = next((k for k in range(len(rest)) if _is_ear(rest, k)), 0)  # an outline that crosses itself has none left: go on
+        ears.append([rest[k - 1], rest[k], rest[(k + 1) % len(rest)], rest[(k + 1) % len(rest)]])
+        del rest[k]
+    return np.array(ears)
+
+
+def _is_ear(outline_m: list[NDArray[np.float64]], k: int) -> bool:
+    """Whether corner k of a polygon that turns left sticks out and no other corner lies in its triangle."""
+    a, b, c = outline_m[k - 1], outline_m[k], outline_m[(k + 1) % len(outline_m)]
+    if _side(a, b, c) <= 0.0:
+        return False
+    others = [p for p in outline_m if p is not a and p is not b and p is not c]
+    return not any(_side(a, b, p) >= 0.0 and _side(b, c, p) >= 0.0 and _side(c, a, p) >= 0.0 for p in others)
+
+
+def _side(a: NDArray[np.float64], b: NDArray[np.float64], p: NDArray[np.float64]) -> float:
+    """Positive when p lies to the left of the way from a to b."""
+    return float((b[0] - a[0]) * (p[1] - a[1]) - (b[1] - a[1]) * (p[0] - a[0]))

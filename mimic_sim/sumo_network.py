@@ -22,6 +22,7 @@ POINT_STEP_M = 1.0
 ROUNDING_M = 2.5  # standard deviation of the mean that rounds the corners of a road
 MAX_CURVATURE_1PM = 0.19  # of a lane through a junction: about the tightest turn of a car
 STOP_LINE_INSET_M = 0.15  # from the lane's edges
+STOP_LINE_BEFORE_M = 0.5  # from the lane's end, so that it does not touch a crossing
 KERB_CLEARANCE_M = 0.6  # from a road's edge to a signal or a sign
 SIGNAL_HEIGHT_M = 2.7
 HEAD_SPACING_M = 0.7  # between two signals on one side
@@ -182,6 +183,7 @@ class _Reader:
             rule = self._rule(lane_id)
             if rule is not None:
                 end, left = _end(self.centre_m[lane_id])
+                end = end + STOP_LINE_BEFORE_M * np.array([-left[1], left[0]])
                 half = lane.getWidth() / 2.0 - STOP_LINE_INSET_M
                 lines.append(StopLine(lane_id=lane_id, rule=rule, left_m=end + half * left, right_m=end - half * left))
         return lines
