@@ -8,7 +8,7 @@ from mimic_sim.road_network import Area, Lane, Line, Path, RoadNetwork, StopLine
 from mimic_sim.roadside import Circles, Roadside
 from mimic_sim.signal_meshes import add_sign, add_signal
 
-STRIP_STEP_M = 1.5
+STRIP_STEP_M, STRAIGHT_STEP_M, STRAIGHT_TURN_RAD = 1.5, 12.0, 0.004
 MARKING_WIDTH_M = 0.14
 EDGE_INSET_M = 0.12  # from the lane's edge to the solid line
 DASH_M, GAP_M = 3.0, 6.0  # German country and town roads
@@ -85,7 +85,14 @@ def _lane(builder: MeshBuilder, lane: Lane, line: Line) -> None:
 
 
 def _stations(line: Line) -> NDArray[np.float64]:
-    return np.linspace(0.0, line.length_m, int(np.ceil(line.length_m / STRIP_STEP_M)) + 1)
+    """(N,) arc lengths, every STRIP_STEP_M in bends and up to STRAIGHT_STEP_M on straights."""
+    s = np.linspace(0.0, line.length_m, int(np.ceil(line.length_m / STRIP_STEP_M)) + 1)
+    yaw = np.interp(s, line.s_m, line.yaw_rad)
+    kept = [0]
+    for k in range(1, len(s) - 1):
+        if s[k + 1] - s[kept[-1]] > STRAIGHT_STEP_M or np.ptp(yaw[kept[-1] : k + 2]) > STRAIGHT_TURN_RAD:
+            kept.append(k)
+    return s[[*kept, len(s) - 1]]
 
 
 def _beside(line: Line, s_m: NDArray[np.float64], left_m: float, z_m: float) -> NDArray[np.float64]:

@@ -106,9 +106,9 @@ def _triangle(radius_m: float) -> NDArray[np.float64]:
 
 
 def _letters() -> NDArray[np.float64]:
-    """(M, 4, 2): STOP in squares; left is to the right of who looks at it."""
+    """(M, 4, 2): STOP in small cells; what lies to the left of the sign lies to the right of who looks at it."""
     rows, columns = len(STOP_LETTERS), len(STOP_LETTERS[0])
     size = 1.5 * SIGN_RADIUS_M / columns
-    cells = np.array([(columns / 2.0 - j, rows / 2.0 - i) for i, row in enumerate(STOP_LETTERS) for j, mark in enumerate(row) if mark == "#"])
-    square = np.array([(0.0, 0.0), (0.0, -1.0), (-1.0, -1.0), (-1.0, 0.0)])
-    return size * (cells[:, None] + square)[:, ::-1] * np.array([1.0, 1.5])
+    cells = np.array([(j - columns / 2.0, rows / 2.0 - i) for i, row in enumerate(STOP_LETTERS) for j, mark in enumerate(row) if mark == "#"])
+    square = np.array([(0.0, 0.0), (0.0, -1.0), (1.0, -1.0), (1.0, 0.0)])
+    return size * (cells[:, None] + square) * np.array([1.0, 1.5])
