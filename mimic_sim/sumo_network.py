@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mimic_contracts.config import config_dir
 from mimic_contracts.errors import MimicError, require_package
+from mimic_contracts.motion import wrap_angle
 from mimic_sim.road_network import Area, Lane, Path, RoadNetwork, Sign, Signal, StopLine
 
 TOWN_SUFFIX = ".net.xml.gz"
@@ -171,21 +172,21 @@ class _Reader:
                 )
         return lanes
 
-    def _rule(self, lane_id: str) -> str | None:
-        """What a lane's end asks for: the strictest of its connections."""
-        links = [link.connection for link in self.links[lane_id]]
+    def _rule(self, edge: Any) -> str | None:
+        """What the end of a road asks for: nothing where any connection has priority (its left turns then yield all the same)."""
+        links = [link.connection for lane in _car_lanes(edge) for link in self.links[lane.getID()]]
         rules = {"stop" if link.getTLSID() else RULE_OF.get(link.getState()) for link in links}
-        return next((rule for rule in ("stop", "give_way") if rule in rules), None)
+        return None if None in rules else next((rule for rule in ("stop", "give_way") if rule in rules), None)
 
     def _stop_lines(self) -> list[StopLine]:
         lines = []
-        for lane_id, lane in self.lanes.items():
-            rule = self._rule(lane_id)
-            if rule is not None:
-                end, left = _end(self.centre_m[lane_id])
+        for edge in self.roads:
+            rule = self._rule(edge)
+            for lane in _car_lanes(edge) if rule is not None else ():
+                end, left = _end(self.centre_m[lane.getID()])
                 end = end + STOP_LINE_BEFORE_M * np.array([-left[1], left[0]])
                 half = lane.getWidth() / 2.0 - STOP_LINE_INSET_M
-                lines.append(StopLine(lane_id=lane_id, rule=rule, left_m=end + half * left, right_m=end - half * left))
+                lines.append(StopLine(lane_id=lane.getID(), rule=str(rule), left_m=end + half * left, right_m=end - half * left))
         return lines
 
     def _signals(self) -> list[Signal]:
@@ -203,7 +204,7 @@ class _Reader:
             near, left = _end(self.centre_m[here.getID()])
             far, far_left = _end(self.centre_m[beyond.getID()][::-1])  # turned back: left is the road's right
             near, far = near - (here.getWidth() / 2.0 + KERB_CLEARANCE_M) * left, far + (beyond.getWidth() / 2.0 + KERB_CLEARANCE_M) * far_left
-            facing = float(np.arctan2(-left[0], left[1]) + np.pi)
+            facing = float(wrap_angle(np.arctan2(-left[0], left[1]) + np.pi))
             groups: dict[tuple[str, str], list[_Link]] = defaultdict(list)
             for link in links:
                 signal_id, index = link.connection.getTLSID(), link.connection.getTLLinkIndex()
@@ -228,14 +229,13 @@ class _Reader:
         for edge in self.roads:
             lanes = _car_lanes(edge)
             has_signal = any(link.connection.getTLSID() for lane in lanes for link in self.links[lane.getID()])
-            rules = {self._rule(lane.getID()) for lane in lanes}
-            kind = next((rule for rule in ("stop", "give_way") if rule in rules), None)
+            kind = self._rule(edge)
             # Where every approach gives way to the right there are no signs.
             if kind is None or has_signal or edge.getToNode().getType() == "right_before_left":
                 continue
             end, left = _end(self.centre_m[lanes[0].getID()])
             foot = end - (lanes[0].getWidth() / 2.0 + KERB_CLEARANCE_M) * left
-            signs.append(Sign(kind=kind, position_m=foot, yaw_rad=float(np.arctan2(-left[0], left[1]) + np.pi)))
+            signs.append(Sign(kind=kind, position_m=foot, yaw_rad=float(wrap_angle(np.arctan2(-left[0], left[1]) + np.pi))))
         return signs
 
 
