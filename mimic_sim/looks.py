@@ -26,6 +26,8 @@ class Look:
     rain: float  # density of visible streaks
     lit_windows: float  # share of windows with light
     exposure: float
+    vehicle_lights: bool  # road users drive with head and tail lights
+    beam: float = 0.0  # brightness of the ego's own head lights
 
 
 DAY = Look(
@@ -42,10 +44,12 @@ DAY = Look(
     rain=0.0,
     lit_windows=0.0,
     exposure=1.0,
+    vehicle_lights=False,
 )
 DUSK = replace(
     DAY,
     name="dusk",
+    vehicle_lights=True,
     sun_azimuth_rad=2.6,
     sun_elevation_rad=0.12,
     sun_colour=(1.0, 0.48, 0.22),
@@ -60,6 +64,7 @@ DUSK = replace(
 FOG = replace(
     DAY,
     name="fog",
+    vehicle_lights=True,
     sun_colour=(0.22, 0.22, 0.22),
     sky_colour=(0.55, 0.58, 0.61),
     horizon_colour=(0.58, 0.61, 0.64),
@@ -72,6 +77,7 @@ FOG = replace(
 RAIN = replace(
     DAY,
     name="rain",
+    vehicle_lights=True,
     sun_colour=(0.12, 0.12, 0.13),
     sky_colour=(0.26, 0.29, 0.33),
     horizon_colour=(0.40, 0.43, 0.46),
@@ -83,7 +89,21 @@ RAIN = replace(
     lit_windows=0.2,
     exposure=1.1,
 )
-LOOKS = {look.name: look for look in (DAY, DUSK, FOG, RAIN)}
+NIGHT = replace(
+    DAY,
+    name="night",
+    vehicle_lights=True,
+    beam=1.6,
+    sun_colour=(0.03, 0.035, 0.05),  # the moon
+    sky_colour=(0.004, 0.006, 0.014),
+    horizon_colour=(0.018, 0.018, 0.024),
+    ambient=0.08,
+    fog_1pm=1 / 600,
+    cloudiness=1.0,
+    lit_windows=0.35,
+    exposure=1.1,
+)
+LOOKS = {look.name: look for look in (DAY, DUSK, FOG, RAIN, NIGHT)}
 
 
 def look_of(name: str, *, seed: int) -> Look:

@@ -2,7 +2,8 @@
 
 The same world, look and pose give the same bytes, whatever was rendered before. Static geometry lies in chunks that
 are culled against the view; the shadow map is kept for a square of 128 m and drawn anew only when the car has moved
-on by SHADOW_CELL_M (nothing that casts a shadow moves yet).
+on by SHADOW_CELL_M. What moves (road users, signals' lamps) is made of quads anew for each picture and drawn after the
+static scene with the same shader; road users darken the ground below them instead of being in the shadow map.
 """
 
 from collections.abc import Sequence
@@ -15,8 +16,10 @@ from numpy.typing import NDArray
 from mimic_contracts.errors import MimicError, require_package
 from mimic_contracts.rig import CameraSpec
 from mimic_sim import shaders
+from mimic_sim.actor_meshes import actor_quads, shade_quads
+from mimic_sim.actors import Actor
 from mimic_sim.looks import Look
-from mimic_sim.mesh import Mesh
+from mimic_sim.mesh import VERTEX_FLOATS, Mesh
 from mimic_sim.textures import texture_layers
 
 SAMPLES = 4  # 2 x 2 supersampling costs the same CPU at 128 x 256 and several times that in large pictures
@@ -25,6 +28,10 @@ CLEAR_VIEW = 4.5  # optical depths beyond which nothing is seen through fog
 SHADOW_PX, SHADOW_M, SHADOW_DEPTH_M, SHADOW_CELL_M = 1024, 128.0, 160.0, 16.0
 OVERCAST = 0.95  # cloudiness from which there are no shadows
 RAIN_STREAKS = 220
+BEAM_AHEAD_M, BEAM_UP_M = 2.0, 0.75  # where the ego's head lights are
+SHADE = 0.6  # how much of the light is taken from the ground below a road user
+NO_LAMPS = np.zeros((0, VERTEX_FLOATS), np.float32)
+NO_CHUNKS, NO_SPHERES = np.zeros((0, 2), np.int64), np.zeros((0, 4))
 VERTEX_LAYOUT = ("3f 3f 2f 1f 3f", "in_position", "in_normal", "in_uv", "in_material", "in_tint")
 INSTALL = "apt-get install libegl1 libgl1-mesa-dri"
 
@@ -41,6 +48,7 @@ class Renderer:
         self._scene = self._gl.program(vertex_shader=shaders.SCENE_VERTEX, fragment_shader=shaders.SCENE_FRAGMENT)
         self._sky = self._gl.program(vertex_shader=shaders.SKY_VERTEX, fragment_shader=shaders.SKY_FRAGMENT)
         self._shadow = self._gl.program(vertex_shader=shaders.SHADOW_VERTEX, fragment_shader=shaders.SHADOW_FRAGMENT)
+        self._shade = self._gl.program(vertex_shader=shaders.SCENE_VERTEX, fragment_shader=shaders.SHADE_FRAGMENT)
         self._rain = self._gl.program(vertex_shader=shaders.RAIN_VERTEX, fragment_shader=shaders.RAIN_FRAGMENT)
         vertices = self._gl.buffer(mesh.vertices.tobytes())
         indices = self._gl.buffer(mesh.quad_indices().tobytes())
@@ -69,12 +77,26 @@ class Renderer:
         """Give the GL context back."""
         self._gl.release()
 
-    def pictures(self, pose: NDArray[np.float64], stamp_ns: int) -> dict[str, NDArray[np.uint8]]:
-        """Camera name → (H, W, 3) uint8 RGB of every camera, with the vehicle at pose (3,) [x_m, y_m, yaw_rad]."""
-        return {camera.name: self.render(camera, pose, stamp_ns=stamp_ns) for camera in self._cameras}
+    def pictures(
+        self, pose: NDArray[np.float64], stamp_ns: int, actors: Sequence[Actor] = (), *, lamps: NDArray[np.float32] = NO_LAMPS
+    ) -> dict[str, NDArray[np.uint8]]:
+        """Camera name → (H, W, 3) uint8 RGB of every camera, with the vehicle at pose (3,) [x_m, y_m, yaw_rad]; else as render."""
+        return {camera.name: self.render(camera, pose, stamp_ns=stamp_ns, actors=actors, lamps=lamps) for camera in self._cameras}
 
-    def render(self, camera: CameraSpec, pose: NDArray[np.float64], *, stamp_ns: int = 0) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 RGB of one camera; stamp_ns moves the rain."""
+    def render(
+        self,
+        camera: CameraSpec,
+        pose: NDArray[np.float64],
+        *,
+        stamp_ns: int = 0,
+        actors: Sequence[Actor] = (),
+        lamps: NDArray[np.float32] = NO_LAMPS,
+    ) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB of one camera; stamp_ns moves the rain and blinks indicators.
+
+        actors: road users, in the frame of the mesh; lamps: (4 Q, VERTEX_FLOATS) vertices as in Mesh of what shines now
+        (a tint above 1.5 shines by itself).
+        """
         eye, rotation = _camera_pose(camera, pose)
         view_projection = _projection(camera) @ _view(eye, rotation)
         self._draw_shadows(pose)
@@ -86,8 +108,20 @@ class Renderer:
         self._surfaces.use(0)
         self._shadow_map.use(1)
         _set(self._scene, u_view_projection=view_projection, u_eye=eye)
+        forward = np.array([np.cos(pose[2]), np.sin(pose[2]), 0.0])
+        beam = np.array([pose[0], pose[1], BEAM_UP_M]) + BEAM_AHEAD_M * forward
+        _set(self._scene, u_beam_position=beam, u_beam_direction=forward)
         for first, count in self._visible(view_projection, eye):
             self._scene_array.render(first=6 * first, vertices=6 * count)
+        near = self._near(actors, view_projection, eye)
+        if near:
+            _set(self._shade, u_view_projection=view_projection)
+            self._gl.enable(self._gl.BLEND)
+            self._draw_quads(self._shade, shade_quads(near), "3f 12x 2f 16x", "in_position", "in_uv")
+            self._gl.disable(self._gl.BLEND)
+        moving = np.concatenate([actor_quads(near, stamp_ns, lights=self._look.vehicle_lights), lamps])
+        if len(moving):
+            self._draw_quads(self._scene, moving, *VERTEX_LAYOUT)
         _set(self._sky, u_to_world=np.linalg.inv(_projection(camera) @ _view(np.zeros(3), rotation)))
         self._sky_array.render()
         if self._look.rain > 0:
@@ -96,9 +130,26 @@ class Renderer:
         picture = np.frombuffer(single.read(components=3, alignment=1), np.uint8).reshape(camera.shape)
         return picture[::-1].copy()  # GL counts rows from below
 
+    def _draw_quads(self, program: Any, vertices: NDArray[np.float32], *layout: str) -> None:
+        """Draw quads that live for one picture only."""
+        vertex_buffer = self._gl.buffer(vertices.tobytes())
+        index_buffer = self._gl.buffer(Mesh(vertices, NO_CHUNKS, NO_SPHERES).quad_indices().tobytes())
+        array = self._gl.vertex_array(program, [(vertex_buffer, *layout)], index_buffer)
+        array.render()
+        for held in (array, index_buffer, vertex_buffer):
+            held.release()
+
     def _visible(self, view_projection: NDArray[np.float64], eye: NDArray[np.float64]) -> list[tuple[int, int]]:
         """(first quad, number of quads) of the chunks in view, near ones first, so that hidden pixels are not shaded."""
-        spheres = self._mesh.spheres
+        return [tuple(self._mesh.chunks[i]) for i in self._in_view(self._mesh.spheres, view_projection, eye)]
+
+    def _near(self, actors: Sequence[Actor], view_projection: NDArray[np.float64], eye: NDArray[np.float64]) -> list[Actor]:
+        """The actors in view, near ones first."""
+        spheres = [(a.x_m, a.y_m, a.height_m / 2.0, np.linalg.norm((a.length_m, a.width_m, a.height_m)) / 2.0 + 0.5) for a in actors]
+        return [actors[i] for i in self._in_view(np.array(spheres).reshape(-1, 4), view_projection, eye)]
+
+    def _in_view(self, spheres: NDArray[np.float64], view_projection: NDArray[np.float64], eye: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Indices of the spheres (N, 4) [x, y, z, radius] that the view touches and the air lets through, near ones first."""
         planes = np.concatenate(
             [view_projection[3] + view_projection[:2], view_projection[3] - view_projection[:2], view_projection[3:] + view_projection[2:3]]
         )
@@ -107,7 +158,7 @@ class Renderer:
         away = np.linalg.norm(spheres[:, :3] - eye, axis=1) - spheres[:, 3]
         reach = min(FAR_M, CLEAR_VIEW / self._look.fog_1pm)
         seen = np.flatnonzero((distance > -spheres[:, 3:4]).all(axis=1) & (away < reach))
-        return [tuple(self._mesh.chunks[i]) for i in seen[np.argsort(away[seen], kind="stable")]]
+        return seen[np.argsort(away[seen], kind="stable")]
 
     def _draw_shadows(self, pose: NDArray[np.float64]) -> None:
         ahead = pose[:2] + 25.0 * np.array([np.cos(pose[2]), np.sin(pose[2])])
@@ -156,8 +207,18 @@ class Renderer:
         }
         # A map that is never drawn must not darken anything: its square is put where nobody is.
         nowhere = _sun_projection(np.array([1e6, 1e6, 0.0]), self._sun)
-        _set(self._scene, **light, u_wetness=look.wetness, u_lit_windows=look.lit_windows, u_surfaces=0, u_shadow=1, u_shadow_projection=nowhere)
+        _set(
+            self._scene,
+            **light,
+            u_wetness=look.wetness,
+            u_lit_windows=look.lit_windows,
+            u_beam=look.beam,
+            u_surfaces=0,
+            u_shadow=1,
+            u_shadow_projection=nowhere,
+        )
         _set(self._sky, **light)
+        _set(self._shade, u_shade=SHADE)
         _set(self._rain, u_streak_colour=np.sqrt(np.minimum(np.array(look.horizon_colour) * 1.5, 1.0)))
 
     def _surface_textures(self) -> Any:

@@ -68,6 +68,9 @@ uniform mat4 u_shadow_projection;
 uniform float u_ambient;
 uniform float u_wetness;
 uniform float u_lit_windows;
+uniform float u_beam;
+uniform vec3 u_beam_position;
+uniform vec3 u_beam_direction;
 in vec3 v_position;
 in vec3 v_normal;
 in vec3 v_uv;
@@ -105,7 +108,17 @@ void main() {
     float facing = max(dot(normal, u_sun_direction), 0.0);
     vec3 light = u_ambient * mix(vec3(0.35, 0.33, 0.30), u_sky_colour * 0.6 + 0.45, normal.z * 0.5 + 0.5);
     if (facing > 0.0) light += u_sun_colour * facing * sunlight(normal);
+    if (u_beam > 0.0) {
+        // The ego's low beam: wide, its edge soft, cut off above the horizon but for stray light.
+        vec3 ray = v_position - u_beam_position;
+        float reach_m = length(ray);
+        vec3 lit = ray / reach_m;
+        float cone = smoothstep(0.72, 0.98, dot(lit.xy, u_beam_direction.xy) / max(length(lit.xy), 0.01));
+        float cut = 0.10 + 0.90 * smoothstep(0.02, -0.01, lit.z);
+        light += u_beam * vec3(1.0, 0.96, 0.86) * cone * cut * (0.35 + 0.65 * max(dot(normal, -lit), 0.0)) / (1.0 + reach_m * reach_m / 300.0);
+    }
     vec3 colour = albedo * light;
+    if (max(v_tint.r, max(v_tint.g, v_tint.b)) > 1.5) colour = albedo;  // a lamp shines by itself
     if (glass > 0.01 || puddle > 0.01) {
         vec3 mirrored = reflect(direction, normal);
         float grazing = pow(1.0 - max(dot(-direction, normal), 0.0), 4.0);
@@ -121,6 +134,17 @@ void main() {
 )
 for _name in ("grass", "plain", "lamp"):
     SCENE_FRAGMENT = SCENE_FRAGMENT.replace(f"MATERIAL_{_name.upper()}", f"{LAYER[_name]}.0")
+
+SHADE_FRAGMENT = """
+#version 330
+uniform float u_shade;
+in vec3 v_uv;
+out vec4 f_colour;
+void main() {
+    vec2 edge = 1.0 - smoothstep(0.55, 1.0, abs(v_uv.xy));
+    f_colour = vec4(0.0, 0.0, 0.0, u_shade * edge.x * edge.y);
+}
+"""
 
 SKY_VERTEX = """
 #version 330

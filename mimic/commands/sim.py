@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     record.add_argument("--drivers", required=True, help=f"comma-separated, of: {', '.join(DRIVERS)}")
     record.add_argument("--hours", required=True, type=float, help="simulated time in all")
     record.add_argument("--seed", type=int, default=1, help="decides looks, places and disturbances (default: 1)")
-    record.add_argument("--looks", default=",".join(LOOKS), help="comma-separated, taken in turn (default: all)")
+    record.add_argument("--looks", default="day,dusk,fog,rain", help="comma-separated, taken in turn (default: %(default)s)")
     record.add_argument("--disturb", action="store_true", help="push the car about, to record how the expert comes back")
     record.add_argument("--out", required=True, type=Path, help="directory for the bags")
     record.add_argument("--overwrite", action="store_true", help="replace OUT")
