@@ -124,7 +124,7 @@ def main() -> None:
     rclpy.init()
     observer = Observer()
     try:
-        arguments = {"policy": args.policy, "lockstep": "false", "tick_s": "0.05", "duration_s": str(args.seconds + WARM_UP_S)}
+        arguments = {"policy": args.policy, "lockstep": "false", "route": f"{{time_limit_s: {args.seconds + WARM_UP_S}}}"}
         with start("sim", arguments) as bringup:
             deadline_s = time.monotonic() + START_S
             while not observer.pictures and time.monotonic() < deadline_s:

@@ -65,7 +65,7 @@ def measure() -> dict[str, object]:
     simulation = Simulation(world)
     figures |= timed("expert_plan", lambda _: simulation.expert_plan(), poses)
     started_s = time.perf_counter()
-    drive = engine.drive(None, world, look=lambda pose, stamp_ns: {})
+    drive = engine.drive(None, world, look=lambda moment: {})
     figures["expert_lap_simulated_s"] = len(drive) * world.route.tick_s
     figures["engine_ticks_per_s_without_pictures"] = len(drive) / (time.perf_counter() - started_s)
     return figures

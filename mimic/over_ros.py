@@ -1,5 +1,7 @@
 """Drives through the real nodes, as separate processes over DDS in lockstep."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 from mimic.bringup import start
@@ -11,7 +13,7 @@ START_S = 90.0  # for all nodes to come up
 SLOWEST = 5.0  # wall time over simulated time, beyond which a drive counts as hung
 
 
-def drive_over_ros(policy_text: str, route: RouteSpec, out_dir: Path, *, pictures: str, seed: int) -> DriveResult:
+def drive_over_ros(policy_text: str, route: RouteSpec, out_dir: Path, *, pictures: str) -> DriveResult:
     """One route, driven by a policy through camera, planner and vehicle interface node; their logs are left in out_dir.
 
     Raises MimicError naming the node that failed. The same rows as the in-process engine gives.
@@ -24,16 +26,7 @@ def drive_over_ros(policy_text: str, route: RouteSpec, out_dir: Path, *, picture
         "lockstep": "true",
         "vehicle": route.vehicle,
         "rig": world.vehicle.rig,
-        "route_id": route.route_id,
-        "course": route.course,
-        "look": route.look,
-        "seed": str(seed),
-        "start_m": str(route.start_m),
-        "start_lane": route.start_lane,
-        "end_lane": route.end_lane,
-        "laps": str(route.laps),
-        "duration_s": str(route.time_limit_s),
-        "tick_s": str(route.tick_s),
+        "route": json.dumps(asdict(route)),
         "pictures": pictures,
         "rows": str(rows.resolve()),
     }

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -284,7 +285,7 @@ def _bicycle(maker: _Maker, variant: int) -> tuple[float, float, float]:
     for middle in (axle, -axle):
         angle = np.arange(9) * np.pi / 4.0 + np.pi / 8.0
         rim = [(middle + radius * float(np.cos(a)), 0.0, radius * (1.0 + float(np.sin(a)))) for a in angle]
-        for one, two in zip(rim[:-1], rim[1:], strict=True):
+        for one, two in pairwise(rim):
             maker.bar(one, two, (0.045, 0.05), "dark")
     crank, seat, head = (-0.05, 0.0, 0.32), (-0.20, 0.0, 0.92), (0.36, 0.0, 0.92)
     for start, end in ((crank, seat), (crank, head), (seat, head), (crank, (-axle, 0.0, radius)), (head, (axle, 0.0, radius))):

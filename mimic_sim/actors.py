@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 
 from mimic_contracts.errors import ContractError
-from mimic_contracts.scene import AGENT_KINDS
+from mimic_contracts.scene import AGENT_KINDS, INDICATORS
 from mimic_contracts.validation import check_choice, check_number, check_text
-
-INDICATORS = ("none", "left", "right", "both")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,13 +16,14 @@ from mimic_contracts.policy import Policy
 from mimic_contracts.rig import Rig, load_rig
 from mimic_contracts.validation import check_choice
 from mimic_sim.drive_result import DriveResult
+from mimic_sim.moment import Moment
 from mimic_sim.world import Simulation, World
 from vehicle_interface.adapters import Twist2D, twist_from_command
 from vehicle_interface.core import InterfaceOutput, VehicleInterfaceCore
 from vehicle_interface.vehicle_interface_parameters import VehicleInterfaceParameters
 
 PICTURES = ("as_is", "black")
-Look = Callable[[NDArray[np.float64], int], Mapping[str, NDArray[np.uint8]]]  # pose (3,), stamp_ns → camera name → picture
+Look = Callable[[Moment], Mapping[str, NDArray[np.uint8]]]  # → camera name → picture
 
 
 class Autopilot:
@@ -59,30 +60,30 @@ def drive(
     after its plan, for progress and videos. Whatever the policy does wrong ends the route as failed, with the reason.
     """
     check_choice("pictures", pictures, PICTURES)
-    simulation, autopilot = Simulation(world), Autopilot(world)
     rig = load_rig(world.vehicle.rig)
-    if policy is not None and policy.rig_name not in (None, rig.name):
-        simulation.fail(f"the policy needs rig '{policy.rig_name}', vehicle '{world.vehicle.name}' has rig '{rig.name}'")
+    with Simulation(world) as simulation:
+        autopilot = Autopilot(world)
+        if policy is not None and policy.rig_name not in (None, rig.name):
+            simulation.fail(f"the policy needs rig '{policy.rig_name}', vehicle '{world.vehicle.name}' has rig '{rig.name}'")
+        elif policy is not None:
+            policy.reset()
+        while not simulation.ended:
+            try:
+                plan = simulation.expert_plan() if policy is None else _ask(policy, observe(simulation, rig, look=look, pictures=pictures))
+                twist, output = autopilot.command(simulation, plan)
+            except MimicError as error:
+                simulation.fail(str(error))
+                break
+            if on_tick is not None:
+                on_tick(simulation, plan)
+            simulation.advance(twist, mode=output.mode, plan=plan)
         return simulation.result()
-    if policy is not None:
-        policy.reset()
-    while not simulation.ended:
-        try:
-            plan = simulation.expert_plan() if policy is None else _ask(policy, observe(simulation, rig, look=look, pictures=pictures))
-            twist, output = autopilot.command(simulation, plan)
-        except MimicError as error:
-            simulation.fail(str(error))
-            break
-        if on_tick is not None:
-            on_tick(simulation, plan)
-        simulation.advance(twist, mode=output.mode, plan=plan)
-    return simulation.result()
 
 
 def observe(simulation: Simulation, rig: Rig, *, look: Look, pictures: str = "as_is") -> Observation:
     """What a policy sees at this tick: the same bytes that camera node and planner node make of the messages."""
     stamp_ns, odometry = simulation.stamp_ns, simulation.odometry()
-    images = black_pictures(rig) if pictures == "black" else look(simulation.ego.pose, stamp_ns)
+    images = black_pictures(rig) if pictures == "black" else look(simulation.moment())
     return Observation(
         stamp_ns=stamp_ns,
         frames={name: Frame(image=image, stamp_ns=stamp_ns) for name, image in images.items()},

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from pathlib import Path as FilePath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,7 +123,8 @@ class Sign:
 class RoadNetwork:
     """Lanes that know each other, and what a town has besides; lane ids are unique and every successor exists.
 
-    junctions: asphalt without markings; corners: pavement where sidewalks meet.
+    junctions: asphalt without markings; corners: pavement where sidewalks meet; sumo_file: where the network was read,
+    so that SUMO can move others through it.
     """
 
     name: str
@@ -134,6 +136,7 @@ class RoadNetwork:
     stop_lines: tuple[StopLine, ...] = ()
     signals: tuple[Signal, ...] = ()
     signs: tuple[Sign, ...] = ()
+    sumo_file: FilePath | None = None
 
     def __post_init__(self) -> None:
         if not self.lanes or len(self._by_id) != len(self.lanes):

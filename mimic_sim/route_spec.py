@@ -1,8 +1,12 @@
 """One drive to be made, as text that a file or a command line can hold."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from mimic_contracts.errors import ContractError
+import yaml
+
+from mimic_contracts.config import build
+from mimic_contracts.errors import ContractError, MimicError
 from mimic_contracts.validation import check_choice, check_integer, check_number, check_text
 from mimic_sim.course import COURSES
 from mimic_sim.looks import LOOKS
@@ -10,14 +14,15 @@ from mimic_sim.looks import LOOKS
 
 @dataclass(frozen=True, kw_only=True)
 class RouteSpec:
-    """One drive to be made. seed varies light, buildings, trees and disturbances; never the road.
+    """One drive to be made. seed varies light, buildings, trees, traffic and disturbances; never the road.
 
     course: a built-in course, driven for laps from start_m on; or a town (a name in config/towns, a path to a
     .net.xml.gz), driven from start_m on start_lane by the shortest way to the end of end_lane.
-    time_limit_s 0: twice the expert's time and 20 s more. is_disturbed: seeded pushes, for recordings.
+    vehicles, pedestrians: how many others there are in a town. time_limit_s 0: twice the expert's time and 20 s more.
+    is_disturbed: seeded pushes, for recordings.
     """
 
-    route_id: str
+    route_id: str = "drive"
     course: str = "course"
     look: str = "day"
     seed: int = 0
@@ -25,6 +30,8 @@ class RouteSpec:
     start_m: float = 0.0
     start_lane: str = ""
     end_lane: str = ""
+    vehicles: int = 0
+    pedestrians: int = 0
     tick_s: float = 0.05
     time_limit_s: float = 0.0
     vehicle: str = "simulator"
@@ -40,8 +47,27 @@ class RouteSpec:
         if self.start_lane and self.laps != 1.0:
             raise ContractError(f"route.laps: is {self.laps}, must be 1 on the way from start_lane to end_lane")
         check_choice("route.look", self.look, tuple(LOOKS))
-        check_integer("route.seed", self.seed, low=0)
+        check_integer("route.seed", self.seed, low=0, high=2**31 - 1)
+        for name in ("vehicles", "pedestrians"):
+            check_integer(f"route.{name}", getattr(self, name), low=0, high=1000)
+            if getattr(self, name) and not self.start_lane:
+                raise ContractError(f"route.{name}: is {getattr(self, name)}, must be 0 on a built-in course, which has no traffic")
         check_number("route.laps", self.laps, low=0.01, high=1000.0)
         check_number("route.start_m", self.start_m, low=0.0, high=1e5)
         check_number("route.tick_s", self.tick_s, low=0.01, high=0.2)
         check_number("route.time_limit_s", self.time_limit_s, low=0.0, high=1e6)
+
+
+def read_route(text: str) -> RouteSpec:
+    """A route from the path of a YAML or JSON file, or from such text itself: a mapping with fields of RouteSpec.
+
+    Empty: a lap of the course by day. Raises MimicError or ContractError that names the key.
+    """
+    is_file = text.endswith((".yaml", ".yml", ".json"))
+    try:
+        content = yaml.safe_load(Path(text).read_text(encoding="utf-8") if is_file else text) or {}
+    except OSError as error:
+        raise MimicError(f"route: '{text}' cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise MimicError(f"route: '{text}' is not valid YAML: {' '.join(str(error).split())}") from error
+    return build(RouteSpec, content, f"route {text}" if is_file else "route")

@@ -5,6 +5,7 @@ In real time a steady timer paces the ticks, and the newest command counts. With
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,10 @@ from mimic_contracts.ros_conversions import odometry_message, plan_from_message,
 from mimic_contracts.ros_lifecycle import ERROR, LATCHED_QOS, OK, RELIABLE_QOS, SENSOR_QOS, WARN, MimicNode, run_node
 from mimic_sim import ros_sim
 from mimic_sim.engine import Autopilot, black_pictures
-from mimic_sim.renderer import Renderer
-from mimic_sim.scene_meshes import scene_mesh
+from mimic_sim.route_spec import read_route
 from mimic_sim.sim_parameters import SimParameters
 from mimic_sim.tick_answers import TickAnswer, TickAnswers
+from mimic_sim.view import View
 from mimic_sim.world import COMPLETED, Simulation, build_world
 from vehicle_interface import modes
 from vehicle_interface.adapters import Twist2D
@@ -52,12 +53,12 @@ class SimNode(MimicNode):
     def configure(self) -> None:
         """Build the world and the renderer, make publishers and subscriptions."""
         p = self.parameters
-        self._world = build_world(p.route())
+        self._world = build_world(replace(read_route(p.route), vehicle=p.vehicle))
         self._rig = load_rig(p.rig)
         if p.out:
             _check_target(Path(p.out))
         self._simulation, self._autopilot = Simulation(self._world), Autopilot(self._world)
-        self._renderer = Renderer(scene_mesh(self._world.network, seed=p.seed), self._world.look, self._rig.cameras, seed=p.seed)
+        self._view = View(self._world, self._rig.cameras)
         self._answers = TickAnswers()
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer: Any = None
@@ -101,9 +102,10 @@ class SimNode(MimicNode):
             # The planner and the vehicle interface both answer to odometry; a recorder is alone.
             self.wait_for_subscribers(self._odometry_publisher, count=1 if p.driver == "expert" else 2)
         self._publish_camera_infos()  # before the first picture, which can't be understood without
-        period_s = EXPERT_PERIOD_S if p.driver == "expert" and p.lockstep else WATCH_PERIOD_S if p.lockstep else p.tick_s
+        period_s = EXPERT_PERIOD_S if p.driver == "expert" and p.lockstep else WATCH_PERIOD_S if p.lockstep else self._world.route.tick_s
         self._timer = self.create_timer(period_s, self._on_timer, clock=self._steady)
-        self.get_logger().info(f"drives {p.course} by {p.look}, {self._world.length_m:.0f} m, driver: {p.driver}")
+        route = self._world.route
+        self.get_logger().info(f"drives {route.course} by {route.look}, {self._world.length_m:.0f} m, driver: {p.driver}")
 
     def deactivate(self) -> None:
         """Stop the ticks."""
@@ -113,7 +115,8 @@ class SimNode(MimicNode):
 
     def cleanup(self) -> None:
         """Destroy what configure made."""
-        self._renderer.release()
+        self._view.release()
+        self._simulation.close()
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         self.destroy_client(self._engage_client)
@@ -216,7 +219,7 @@ class SimNode(MimicNode):
     def _real_time_tick(self) -> None:
         """Publish a tick, then let the car move under the newest command."""
         now_ns = self._steady.now().nanoseconds
-        if self._last_tick_ns and now_ns - self._last_tick_ns > 1.5 * self.parameters.tick_s * 1e9:
+        if self._last_tick_ns and now_ns - self._last_tick_ns > 1.5 * self._world.route.tick_s * 1e9:
             self._overruns += 1
         self._last_tick_ns = now_ns
         self._publish_tick()
@@ -253,10 +256,10 @@ class SimNode(MimicNode):
         if p.driver == "expert":  # beside a planner it would arrive before or after the odometry by chance
             self._steering_publisher.publish(ros_sim.steering_message(ego, self._world.vehicle, stamp_ns=stamp_ns))
         self._expert_publisher.publish(plan_message(simulation.expert_plan()))
-        pictures = self._renderer.pictures(ego.pose, stamp_ns) if p.pictures == "as_is" else black_pictures(self._rig)
+        pictures = self._view.pictures(simulation.moment()) if p.pictures == "as_is" else black_pictures(self._rig)
         for camera in self._rig.cameras:
             self._image_publishers[camera.name].publish(self._picture_message(camera, pictures[camera.name], stamp_ns))
-        if simulation.tick % max(round(1.0 / p.tick_s), 1) == 0:
+        if simulation.tick % max(round(1.0 / self._world.route.tick_s), 1) == 0:
             self._publish_camera_infos()
 
     def _picture_message(self, camera: Any, picture: Any, stamp_ns: int) -> Any:
@@ -273,7 +276,7 @@ class SimNode(MimicNode):
     def _after_tick(self) -> bool:
         """Report now and then; end the process when the drive is over."""
         simulation = self._simulation
-        if simulation.tick % round(REPORT_PERIOD_S / self.parameters.tick_s) == 0:
+        if simulation.tick % round(REPORT_PERIOD_S / self._world.route.tick_s) == 0:
             values = {"progress_pct": round(100.0 * simulation.progress_share, 1), "tick": simulation.tick, "overruns": self._overruns}
             self.diagnose(WARN if self._overruns else OK, "driving", values)
             self.get_logger().info(f"{100.0 * simulation.progress_share:.0f} % of the route after {simulation.time_s:.0f} s")

@@ -100,6 +100,7 @@ class _Reader:
             stop_lines=tuple(self._stop_lines()),
             signals=tuple(self._signals()),
             signs=tuple(self._signs()),
+            sumo_file=self.path,
         )
 
     def _links(self, lane: Any) -> list[_Link]:

@@ -135,6 +135,10 @@ class Traffic:
         self._ticks = 0
 
     def __enter__(self) -> "Traffic":
+        self.start()
+        return self
+
+    def start(self) -> None:
         """Start SUMO and fill the town: afterwards it is tick 0 with the ego at its start."""
         if self._sumo.simulation.isLoaded():
             raise MimicError("traffic: this process already runs a SUMO simulation; close that one first, or use one process per simulation")
@@ -144,7 +148,6 @@ class Traffic:
         except BaseException:
             self.close()
             raise
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
@@ -288,11 +291,11 @@ class Traffic:
             user, signals = self._users[name], vehicle.getSignals(name)
             x, y, yaw = _middle(user, vehicle.getPosition(name), vehicle.getAngle(name))
             lights = {"brake": bool(signals & BRAKE_BIT), "indicator": _indicator(signals)}
-            yield _moved(user.looks, x_m=x, y_m=y, yaw_rad=yaw, speed_mps=vehicle.getSpeed(name), **lights)
+            yield _moved(user.looks, x, y, yaw, vehicle.getSpeed(name), **lights)
         for name in person.getIDList():
             x, y = person.getPosition(name)
             yaw = _yaw(person.getAngle(name))
-            yield _moved(self._users[name].looks, x_m=x, y_m=y, yaw_rad=yaw, speed_mps=person.getSpeed(name))
+            yield _moved(self._users[name].looks, x, y, yaw, person.getSpeed(name))
 
     # Ways and numbers
 
@@ -400,10 +403,12 @@ def _middle(user: _RoadUser, front_m: tuple[float, float], angle_deg: float) -> 
     return front_m[0] - half_m * c, front_m[1] - half_m * s, yaw
 
 
-def _moved(looks: Actor, **motion: Any) -> Actor:
-    """The actor with other values, past its checks: a hundred of them a tick would cost as much as SUMO itself."""
+def _moved(looks: Actor, x_m: float, y_m: float, yaw_rad: float, speed_mps: float, **lights: Any) -> Actor:
+    """The actor with other values, in the steps that a trace keeps, past its checks: a hundred of them a tick would cost
+    as much as SUMO itself."""
     actor = object.__new__(Actor)
-    actor.__dict__.update(looks.__dict__, **motion)
+    motion = {"x_m": round(x_m, 3), "y_m": round(y_m, 3), "yaw_rad": round(yaw_rad, 4), "speed_mps": round(speed_mps, 2)}
+    actor.__dict__.update(looks.__dict__, **motion, **lights)
     return actor
 
 

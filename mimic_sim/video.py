@@ -12,9 +12,8 @@ from mimic_contracts.action_spec import CAR
 from mimic_contracts.errors import require_package
 from mimic_contracts.rig import CameraSpec, Mounting
 from mimic_sim.drive_result import DriveResult
-from mimic_sim.renderer import Renderer
 from mimic_sim.road_network import Line
-from mimic_sim.scene_meshes import scene_mesh
+from mimic_sim.view import View
 from mimic_sim.world import World
 
 FILM_CAMERA = CameraSpec(
@@ -52,16 +51,15 @@ def film_ticks(drive: DriveResult) -> range:
 
 def film(drive: DriveResult, world: World, camera: CameraSpec = FILM_CAMERA) -> Iterator[NDArray[np.uint8]]:
     """(H, W, 3) uint8 RGB pictures of a drive at its film_ticks."""
-    with Renderer(scene_mesh(world.network, seed=world.route.seed), world.look, [camera], seed=world.route.seed) as renderer:
+    with View(world, [camera]) as view:
         for i in film_ticks(drive):
-            yield picture_at(drive, world, i, renderer=renderer, camera=camera)
+            yield picture_at(drive, world, i, view=view, camera=camera)
 
 
-def picture_at(drive: DriveResult, world: World, index: int, *, renderer: Renderer, camera: CameraSpec) -> NDArray[np.uint8]:
+def picture_at(drive: DriveResult, world: World, index: int, *, view: View, camera: CameraSpec) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 RGB: one tick of a drive with plan, map and figures."""
     c = drive.columns
-    pose = np.array([c["x_m"][index], c["y_m"][index], c["yaw_rad"][index]])
-    picture = renderer.render(camera, pose, stamp_ns=int(c["stamp_ns"][index]))
+    picture = view.picture(camera, drive.moment(index))
     draw_plan(picture, drive.plans[index], camera)
     _draw_map(picture, world.lane_line, c["x_m"][: index + 1], c["y_m"][: index + 1])
     text = f"{c['speed_mps'][index] * 3.6:4.0f} km/h   {c['rear_offset_m'][index]:+.2f} m   {c['mode'][index]}   {drive.route.route_id}"

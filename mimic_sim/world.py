@@ -4,8 +4,10 @@ The same `Simulation` is stepped in process (engine.py) and by the ROS node (sim
 same numbers. Tick k has stamp 1 s + k·tick_s. A tick is: observe, plan, command, `advance`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +18,20 @@ from mimic_contracts.motion import quaternion_yaw, yaw_quaternion
 from mimic_contracts.plan import Plan
 from mimic_contracts.vehicle import VehicleSpec, load_vehicle
 from mimic_sim import expert
+from mimic_sim.actors import Actor
+from mimic_sim.collisions import Contact, ContactWatch
 from mimic_sim.course import COURSES, EGO_LANE, build_course
 from mimic_sim.disturbance import NONE, Disturbance
 from mimic_sim.drive_result import DriveResult, Row
 from mimic_sim.ego import Control, EgoMotion, step
 from mimic_sim.looks import Look, look_of
+from mimic_sim.moment import Moment
 from mimic_sim.road_network import Line, RoadNetwork
 from mimic_sim.route_spec import RouteSpec
 from mimic_sim.routing import Way, closed_way, open_way, shortest_way
+from mimic_sim.sumo_network import load_network, town_path
+from mimic_sim.trace import Trace
+from mimic_sim.traffic import Traffic, TrafficSpec
 from vehicle_interface.adapters import Twist2D
 
 START_STAMP_NS = 1_000_000_000
@@ -77,8 +85,6 @@ def load_road(course: str) -> RoadNetwork:
     """The road network of a built-in course or a town; raises ContractError or MimicError that lists the known ones."""
     if course in COURSES:
         return build_course(course)
-    from mimic_sim.sumo_network import load_network, town_path
-
     return load_network(town_path(course))
 
 
@@ -111,13 +117,23 @@ class Odometry:
 
 
 class Simulation:
-    """One drive through a world. `ended` is empty while it goes on, then how it ended."""
+    """One drive through a world; a context manager, since SUMO runs the others in a town (one such drive at a time).
+
+    `ended` is empty while it goes on, then how it ended; `actors` and `signals` are as in Moment, now.
+    Raises MimicError when SUMO fails.
+    """
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.ego = world.start()
+        self.actors: tuple[Actor, ...] = ()
+        self.signals: Mapping[str, str] = {}
         self.tick = 0
         self.ended = ""
+        self._traffic = self._open_traffic()
+        self._contact_watch = ContactWatch(world.vehicle)
+        self._contacts: list[Contact] = []
+        self._moments: list[Moment] = []
         self._rows: list[Row] = []
         self._plans: list[Plan | None] = []
         self._station_m = world.lane_line.project(self.ego.x_m, self.ego.y_m)[0]
@@ -127,6 +143,17 @@ class Simulation:
         self._commanded_s = -np.inf
         self._time_limit_s = world.route.time_limit_s or 2.0 * world.nominal_duration_s + 20.0
         self._disturbance = Disturbance(seed=world.route.seed, duration_s=self._time_limit_s) if world.route.is_disturbed else None
+
+    def __enter__(self) -> "Simulation":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End SUMO's part; the result stays."""
+        if self._traffic is not None:
+            self._traffic.close()
 
     @property
     def time_s(self) -> float:
@@ -147,6 +174,10 @@ class Simulation:
     def route_command(self) -> str:
         """What a navigation map says here, of ROUTE_COMMANDS."""
         return self.world.way.command_at(self._station_m)
+
+    def moment(self) -> Moment:
+        """This tick, for cameras, labels and judges."""
+        return Moment(stamp_ns=self.stamp_ns, ego=self.ego, actors=self.actors, signals=self.signals)
 
     def odometry(self) -> Odometry:
         """The motion as a ROS node reads it from a message, whose yaw went through a quaternion: the same bytes."""
@@ -176,6 +207,10 @@ class Simulation:
             control = Control(speed_mps=max(control.speed_mps + deviation.speed_mps, 0.0), curvature_1pm=curvature)
         self.ego = step(self.ego, vehicle, control, duration_s=route.tick_s, drift=deviation.drift)
         self.tick += 1
+        if self._traffic is not None:
+            self._traffic.step(self.ego.pose)
+            self.actors, self.signals = self._traffic.actors(), self._traffic.signal_states()
+        self._look_for_contacts()
         self._look_for_the_end()
 
     def fail(self, reason: str) -> None:
@@ -184,7 +219,15 @@ class Simulation:
 
     def result(self) -> DriveResult:
         """The rows so far."""
-        return DriveResult.from_rows(self.world.route, self._rows, self._plans, length_m=self.world.length_m, ended=self.ended or "running")
+        return DriveResult.from_rows(
+            self.world.route,
+            self._rows,
+            self._plans,
+            length_m=self.world.length_m,
+            ended=self.ended or "running",
+            contacts=self._contacts,
+            trace=Trace.of(self._moments),
+        )
 
     def canonical_hash(self) -> str:
         """Hash of the plans' canonical bytes, to compare two ways of running."""
@@ -194,6 +237,7 @@ class Simulation:
         ego, line, vehicle = self.ego, self.world.lane_line, self.world.vehicle
         front = ego.pose[:2] + vehicle.wheelbase_m * np.array([np.cos(ego.yaw_rad), np.sin(ego.yaw_rad)])
         self._plans.append(plan)
+        self._moments.append(self.moment())
         self._rows.append(
             Row(
                 stamp_ns=self.stamp_ns,
@@ -214,6 +258,22 @@ class Simulation:
                 skipped=skipped,
             )
         )
+
+    def _open_traffic(self) -> Traffic | None:
+        route, world = self.world.route, self.world
+        if world.network.sumo_file is None:
+            return None
+        spec = TrafficSpec(vehicles=route.vehicles, pedestrians=route.pedestrians, seed=route.seed)
+        traffic = Traffic(world.network.sumo_file, spec, tick_s=route.tick_s, ego=world.vehicle, ego_pose=self.ego.pose)
+        traffic.start()
+        self.actors, self.signals = traffic.actors(), traffic.signal_states()
+        return traffic
+
+    def _look_for_contacts(self) -> None:
+        last = self._rows[-1]
+        in_lane = max(abs(last.rear_offset_m), abs(last.front_offset_m)) <= last.lane_margin_m
+        begun = self._contact_watch.look(self.time_s, self.ego.pose, self.actors, ego_speed_mps=self.ego.speed_mps, in_lane=in_lane)
+        self._contacts.extend(begun)
 
     def _look_for_the_end(self) -> None:
         station_m, offset_m = self.world.lane_line.project(self.ego.x_m, self.ego.y_m)

@@ -1,6 +1,7 @@
 """Closed loop in process: the expert's lap, and every way in which a policy can fail its route."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from mimic_contracts.plan import Plan
 from mimic_contracts.rig import load_rig
 from mimic_sim import engine
 from mimic_sim.drive_result import DriveResult
-from mimic_sim.route_spec import RouteSpec
+from mimic_sim.moment import Moment
+from mimic_sim.route_spec import RouteSpec, read_route
 from mimic_sim.world import BLOCKED, COMPLETED, OFF_ROAD, TIME_LIMIT, Simulation, build_world
 from vehicle_interface.adapters import Twist2D
 
@@ -20,7 +22,7 @@ RIG = load_rig("mono")
 GREY = {camera.name: np.full(camera.shape, 100, np.uint8) for camera in RIG.cameras}
 
 
-def look(pose: np.ndarray, stamp_ns: int) -> dict[str, np.ndarray]:
+def look(moment: Moment) -> dict[str, np.ndarray]:
     return GREY
 
 
@@ -186,7 +188,19 @@ def test_the_car_brakes_by_itself_when_commands_cease() -> None:
     assert simulation.result().columns["skipped"][-1] == "nobody there"
 
 
-@pytest.mark.parametrize(("key", "value"), [("look", "night"), ("course", "moon"), ("tick_s", 1.0), ("laps", 0.0), ("seed", -1), ("route_id", " ")])
+@pytest.mark.parametrize(
+    ("key", "value"), [("look", "midnight"), ("course", "moon"), ("vehicles", 5), ("tick_s", 1.0), ("laps", 0.0), ("seed", -1), ("route_id", " ")]
+)
 def test_a_route_that_makes_no_sense_is_refused(key: str, value: object) -> None:
     with pytest.raises(ContractError, match=key):
         RouteSpec(**{"route_id": "test", key: value})  # type: ignore[arg-type]
+
+
+def test_a_route_is_read_from_text_or_file(tmp_path: Path) -> None:
+    assert read_route("") == RouteSpec()
+    assert read_route("{look: rain, laps: 0.5}") == RouteSpec(look="rain", laps=0.5)
+    (tmp_path / "route.json").write_text('{"seed": 3}', encoding="utf-8")
+    assert read_route(str(tmp_path / "route.json")) == RouteSpec(seed=3)
+    for text, message in (("{lock: rain}", "unknown key lock"), ("rain", "must be a mapping"), ("{", "not valid YAML"), ("no.yaml", "cannot be read")):
+        with pytest.raises(MimicError, match=message):
+            read_route(text)

@@ -24,9 +24,8 @@ from mimic_contracts.vehicle import load_vehicle
 from mimic_sim import engine, ros_sim
 from mimic_sim.drive_result import DriveResult
 from mimic_sim.ego import EgoMotion
-from mimic_sim.renderer import Renderer
 from mimic_sim.route_spec import RouteSpec
-from mimic_sim.scene_meshes import scene_mesh
+from mimic_sim.view import View
 from mimic_sim.world import build_world
 
 RELATIVE_TOPICS = {"/clock", "/localization/kinematic_state", "/camera/front/image_raw/compressed", "/vehicle/steering", "/sim/expert_trajectory"}
@@ -58,10 +57,10 @@ class TowardsTheDark:
 def test_lockstep_over_ros_gives_the_numbers_of_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=":")
     route = RouteSpec(route_id="same", look="rain", seed=4, start_m=100.0, time_limit_s=3.0)
-    over_ros = drive_over_ros("test_sim_ros:TowardsTheDark", route, tmp_path, pictures="as_is", seed=route.seed)
+    over_ros = drive_over_ros("test_sim_ros:TowardsTheDark", route, tmp_path, pictures="as_is")
     world = build_world(route)
-    with Renderer(scene_mesh(world.network, seed=route.seed), world.look, load_rig("mono").cameras, seed=route.seed) as renderer:
-        in_process = engine.drive(TowardsTheDark(), world, look=renderer.pictures)
+    with View(world, load_rig("mono").cameras) as view:
+        in_process = engine.drive(TowardsTheDark(), world, look=view.pictures)
     assert over_ros.ended == in_process.ended == "time_limit" and len(over_ros) == len(in_process) == 60
     for name, column in in_process.columns.items():
         assert np.array_equal(over_ros.columns[name], column, equal_nan=column.dtype.kind == "f"), name

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,11 @@ from mimic.commands import sim as sim_command
 from mimic_contracts.config import config_dir
 from mimic_contracts.errors import ContractError, MimicError, UsageError
 from mimic_contracts.parameters import parameters_from_file
+from mimic_sim.collisions import Contact
 from mimic_sim.drive_report import report_html
-from mimic_sim.drive_result import DriveResult, Row, load_drives, save_drives
+from mimic_sim.drive_result import DriveResult, Row
 from mimic_sim.drive_score import comfort_share, score_route, score_routes
-from mimic_sim.route_spec import RouteSpec
+from mimic_sim.route_spec import RouteSpec, read_route
 from mimic_sim.sim_parameters import SimParameters
 from mimic_sim.suite import load_suite
 
@@ -87,25 +89,22 @@ def test_a_jerk_is_uncomfortable_in_its_window_only() -> None:
 
 
 def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
-    drives = [made_up(speed_mps=10.0), made_up(speed_mps=5.0, ended="blocked")]
-    object.__setattr__(drives[1], "route", RouteSpec(route_id="other", look="fog"))
-    save_drives(drives, tmp_path / "routes.parquet")
-    back = load_drives(tmp_path / "routes.parquet")
-    assert [d.route for d in back] == [d.route for d in drives] and back[1].ended == "blocked"
-    for old, new in zip(drives, back, strict=True):
-        assert all(np.array_equal(old.columns[k], new.columns[k], equal_nan=old.columns[k].dtype.kind == "f") for k in old.columns)
-        assert np.array_equal(old.plans, new.plans, equal_nan=True)
-    assert [p.name for p in tmp_path.iterdir()] == ["routes.parquet"]
-    with pytest.raises(MimicError, match="holds 2 drives"):
-        DriveResult.load(tmp_path / "routes.parquet")
+    contact = Contact(time_s=1.0, actor_id="7", kind="car", ego_speed_mps=3.0, actor_speed_mps=0.0, at_fault=True)
+    old = replace(made_up(speed_mps=5.0, ended="blocked"), contacts=(contact,))
+    old.save(tmp_path / "route.parquet")
+    new = DriveResult.load(tmp_path / "route.parquet")
+    assert (new.route, new.ended, new.length_m, new.contacts) == (old.route, "blocked", old.length_m, (contact,))
+    assert all(np.array_equal(old.columns[k], new.columns[k], equal_nan=old.columns[k].dtype.kind == "f") for k in old.columns)
+    assert np.array_equal(old.plans, new.plans, equal_nan=True)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["route.parquet", "route.trace.parquet"]
 
 
 def test_rows_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MimicError, match="no such file"):
-        load_drives(tmp_path / "absent.parquet")
+        DriveResult.load(tmp_path / "absent.parquet")
     (tmp_path / "bad.parquet").write_bytes(b"nonsense, and long enough to look like something")
     with pytest.raises(MimicError, match="not a Parquet file"):
-        load_drives(tmp_path / "bad.parquet")
+        DriveResult.load(tmp_path / "bad.parquet")
 
 
 def test_the_suites_of_the_project_are_whole() -> None:
@@ -121,7 +120,7 @@ def test_the_suites_of_the_project_are_whole() -> None:
     [
         ("name: a\n", "must be name and routes"),
         ("name: a\nroutes: []\n", "at least one"),
-        ("name: a\nroutes: [{route_id: a, look: night}]\n", r"routes\[0\].*look"),
+        ("name: a\nroutes: [{route_id: a, look: midnight}]\n", r"routes\[0\].*look"),
         ("name: a\nroutes: [{route_id: a, wind: 3}]\n", "unknown key wind"),
         ("name: a\nroutes: [{route_id: a}, {route_id: a}]\n", "all be different"),
     ],
@@ -136,7 +135,7 @@ def test_a_broken_suite_says_where(tmp_path: Path, text: str, message: str) -> N
 def test_the_parameter_file_of_the_node_is_complete() -> None:
     parameters = parameters_from_file(SimParameters, str(config_dir() / "nodes" / "sim_node.yaml"), "sim_node")
     assert parameters == SimParameters()
-    assert parameters.route() == RouteSpec(route_id="drive", seed=1)
+    assert read_route(parameters.route) == RouteSpec()
     with pytest.raises(ContractError, match="teaches nothing"):
         SimParameters(driver="expert", pictures="black")
 
@@ -179,7 +178,7 @@ def test_drive_scores_the_expert(tmp_path: Path, capsys: pytest.CaptureFixture[s
     score = json.loads(capsys.readouterr().out)
     assert score == json.loads((out / "score.json").read_text(encoding="utf-8"))
     assert score["routes"] == 2 and score["success_rate"] == 1.0 and score["in_lane_share"] == 1.0 and score["baselines"]["expert"]["routes"] == 2
-    assert {d.route.route_id for d in load_drives(out / "routes.parquet")} == {"a_s1", "a_s2"}
+    assert {DriveResult.load(out / "routes" / f"{name}.parquet").route.route_id for name in ("a_s1", "a_s2")} == {"a_s1", "a_s2"}
     assert (out / "report.html").is_file()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "short.yaml"]
 
@@ -197,7 +196,7 @@ def test_recordings_are_laps_with_a_look_of_their_own(tmp_path: Path) -> None:
     assert len(sim_command.routes_of(record(tmp_path, "--hours", "0.01"))) == 1
 
 
-@pytest.mark.parametrize(("option", "value"), [("--hours", "0"), ("--looks", "day,night"), ("--seed", "-1"), ("--towns", "moon"), ("--drivers", "me")])
+@pytest.mark.parametrize(("option", "value"), [("--hours", "0"), ("--looks", "day,midnight"), ("--seed", "-1"), ("--towns", "moon"), ("--drivers", "me")])
 def test_record_refuses_arguments_that_make_no_sense(tmp_path: Path, option: str, value: str) -> None:
     with pytest.raises(UsageError, match=option):
         sim_command.routes_of(record(tmp_path, "--hours", "1", option, value))

@@ -31,7 +31,7 @@ def world_of(network: RoadNetwork = TURNS, *, end_lane: str = "road_2", **route:
 
 
 def expert_drive(world: World) -> DriveResult:
-    return engine.drive(None, world, look=lambda pose, stamp_ns: {})
+    return engine.drive(None, world, look=lambda moment: {})
 
 
 # Which lanes
@@ -160,7 +160,7 @@ def test_disturbed_drives_come_back_in_a_town_too() -> None:
 
 def test_a_policy_is_told_the_command() -> None:
     simulation = Simulation(world_of(start_m=60.0))
-    seen = engine.observe(simulation, RIG, look=lambda pose, stamp_ns: {})
+    seen = engine.observe(simulation, RIG, look=lambda moment: {})
     assert seen.route.command == "right" and seen.route.points_m.shape == (0, 2)
 
 
@@ -193,7 +193,7 @@ def test_a_suite_drives_through_a_town(tmp_path: Path, monkeypatch: pytest.Monke
     drive_command.add_arguments(parser)
     out = tmp_path / "out"
     assert drive_command.run(parser.parse_args(["--policy", "expert", "--suite", str(suite), "--no-video", "--out", str(out)])) == 0
-    assert DriveResult.load(out / "routes.parquet").route.end_lane == "road_1"
+    assert DriveResult.load(out / "routes" / "a_s1.parquet").route.end_lane == "road_1"
 
 
 def test_recordings_in_a_town_are_random_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

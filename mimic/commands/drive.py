@@ -6,8 +6,8 @@
     mimic drive --policy out/run --suite course_day --seeds 1 --over-ros --out out/drive_ros
 
 POLICY is a run directory, an .onnx file with its card, expert, constant_velocity, hold_last, or module:Class.
-OUT holds score.json (flat keys with units, defined in report.html), routes.parquet (one row a tick of every route),
-a film of every route, and report.html. With --over-ros the policy drives through the camera, planner and vehicle
+OUT holds score.json (flat keys with units, defined in report.html), routes/ROUTE.parquet (one row a tick;
+beside it the trace of who was around), a film of every route, and report.html. With --over-ros the policy drives through the camera, planner and vehicle
 interface nodes as processes of their own; without it, in this process: the same numbers, sooner.
 """
 
@@ -27,13 +27,13 @@ from mimic_contracts.plan import Plan
 from mimic_contracts.rig import load_rig
 from mimic_sim import engine
 from mimic_sim.drive_report import report_html
-from mimic_sim.drive_result import DriveResult, save_drives
+from mimic_sim.drive_result import DriveResult
 from mimic_sim.drive_score import score_route, score_routes
-from mimic_sim.renderer import Renderer
+from mimic_sim.moment import Moment
 from mimic_sim.route_spec import RouteSpec
-from mimic_sim.scene_meshes import scene_mesh
 from mimic_sim.suite import load_suite
 from mimic_sim.video import film, film_ticks, write_video
+from mimic_sim.view import View
 from mimic_sim.world import Simulation, build_world
 
 EXPERT = "expert"
@@ -97,7 +97,9 @@ def run(args: argparse.Namespace) -> int:
         "baselines": {EXPERT: score_routes({e.route.route_id: score_route(e, e) for e in experts})},
         "per_route": {d.route.route_id: {"ended": d.ended, **_jsonable(figures[d.route.route_id])} for d in drives},
     }
-    save_drives(drives, partial / "routes.parquet")
+    (partial / "routes").mkdir()
+    for drive in drives:
+        drive.save(partial / "routes" / f"{drive.route.route_id}.parquet")
     videos = {} if args.no_video else _films(drives, partial)
     title = f"{args.policy} drives {suite.name}"
     page = report_html(title, score, [(d, figures[d.route.route_id]) for d in drives], videos=videos)
@@ -119,9 +121,8 @@ def _in_process_runner(args: argparse.Namespace) -> Runner:
 
     def drive(route: RouteSpec) -> DriveResult:
         world = build_world(route)
-        rig = load_rig(world.vehicle.rig)
-        with Renderer(scene_mesh(world.network, seed=route.seed), world.look, rig.cameras, seed=route.seed) as renderer:
-            return _watched(route, lambda _, on_tick: engine.drive(policy, world, look=renderer.pictures, pictures=args.pictures, on_tick=on_tick))
+        with View(world, load_rig(world.vehicle.rig).cameras) as view:
+            return _watched(route, lambda _, on_tick: engine.drive(policy, world, look=view.pictures, pictures=args.pictures, on_tick=on_tick))
 
     return drive
 
@@ -132,7 +133,7 @@ def _ros_runner(args: argparse.Namespace, out: Path) -> Runner:
     def drive(route: RouteSpec) -> DriveResult:
         route_dir = out / f"ros_{route.route_id}"
         route_dir.mkdir()
-        return drive_over_ros(args.policy, route, route_dir, pictures=args.pictures, seed=route.seed)
+        return drive_over_ros(args.policy, route, route_dir, pictures=args.pictures)
 
     return drive
 
@@ -158,7 +159,7 @@ def _films(drives: list[DriveResult], out: Path) -> dict[str, str]:
     return videos
 
 
-def _no_pictures(pose: np.ndarray, stamp_ns: int) -> dict[str, np.ndarray]:
+def _no_pictures(moment: Moment) -> dict[str, np.ndarray]:
     return {}
 
 

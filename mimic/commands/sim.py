@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from mimic_contracts.errors import MimicError, UsageError
 from mimic_sim.course import COURSES
-from mimic_sim.drive_result import DriveResult
+from mimic_sim.drive_result import TRACE_SUFFIX, DriveResult
 from mimic_sim.looks import LOOKS
 from mimic_sim.road_network import RoadNetwork
 from mimic_sim.route_spec import RouteSpec
@@ -129,16 +129,7 @@ def _record(route: RouteSpec, out: Path) -> DriveResult:
 
     bag, rows = out / route.route_id, out / f"{route.route_id}.rows.parquet"
     arguments = {
-        "route_id": route.route_id,
-        "course": route.course,
-        "look": route.look,
-        "seed": str(route.seed),
-        "start_m": str(route.start_m),
-        "start_lane": route.start_lane,
-        "end_lane": route.end_lane,
-        "laps": str(route.laps),
-        "tick_s": str(route.tick_s),
-        "is_disturbed": str(route.is_disturbed).lower(),
+        "route": json.dumps(asdict(route)),
         "bag": str(bag.resolve()),
         "rows": str(rows.resolve()),
     }
@@ -150,6 +141,8 @@ def _record(route: RouteSpec, out: Path) -> DriveResult:
         raise MimicError(f"{route.route_id}: the expert did not complete it but ended as {drive.ended}")
     if not bag.is_dir():
         raise MimicError(f"{route.route_id}: the recorder left no bag")
-    rows.replace(bag / "rows.parquet")
+    rows.unlink()
+    rows.with_suffix(TRACE_SUFFIX).unlink()
+    drive.save(bag / "rows.parquet")
     (bag / "drive.json").write_text(json.dumps({"driver": "expert", **asdict(route)}, indent=2) + "\n", encoding="utf-8")
     return drive

@@ -1,0 +1,41 @@
+"""What the cameras of a rig see of a world at one moment."""
+
+from collections.abc import Sequence
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimic_contracts.rig import CameraSpec
+from mimic_sim.moment import Moment
+from mimic_sim.renderer import Renderer
+from mimic_sim.scene_meshes import scene_mesh
+from mimic_sim.signal_meshes import lamp_quads
+from mimic_sim.world import World
+
+
+class View:
+    """Renders a world; a context manager that gives the GL context back."""
+
+    def __init__(self, world: World, cameras: Sequence[CameraSpec]) -> None:
+        self._cameras, self._signals = cameras, world.network.signals
+        self._renderer = Renderer(scene_mesh(world.network, seed=world.route.seed), world.look, cameras, seed=world.route.seed)
+
+    def __enter__(self) -> "View":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Give the GL context back."""
+        self._renderer.release()
+
+    def pictures(self, moment: Moment) -> dict[str, NDArray[np.uint8]]:
+        """Camera name → (H, W, 3) uint8 RGB of every camera."""
+        return {camera.name: self.picture(camera, moment) for camera in self._cameras}
+
+    def picture(self, camera: CameraSpec, moment: Moment) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB of one of the cameras."""
+        lamps = lamp_quads(self._signals, moment.signals)
+        return self._renderer.render(camera, moment.ego.pose, stamp_ns=moment.stamp_ns, actors=moment.actors, lamps=lamps)
