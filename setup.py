@@ -73,7 +73,7 @@ setup(
             "matplotlib",
             "av",
         ],
-        "sim": ["moderngl", "av"],
+        "sim": ["moderngl", "av", "pyarrow", "simplejpeg", "libsumo==1.28.*", "sumolib==1.28.*"],
     },
     zip_safe=False,
     cmdclass={"install_data": InstallDataAndNodes},
