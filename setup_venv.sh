@@ -16,7 +16,7 @@ fi
 
 stamp=.venv/.installed
 wanted=$(cat requirements.lock setup.py package.xml | sha256sum)
-[ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && exit 0
+[ -x .venv/bin/mimic ] && [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && exit 0
 
 python=""
 for candidate in python3.11 python3.12 python3.13 python3; do

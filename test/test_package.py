@@ -188,13 +188,22 @@ def test_the_contract_version_is_text():
     assert CONTRACT_VERSION.isdigit()
 
 
+def installed_version() -> str | None:
+    program = "from importlib.metadata import version; print(version('mimic_drive'))"
+    done = subprocess.run([sys.executable, "-P", "-c", program], cwd="/", capture_output=True, text=True, check=False)
+    return done.stdout if done.returncode == 0 else None
+
+
 @pytest.mark.slow
 def test_pip_installs_what_ros2_run_and_ros2_launch_look_for(tmp_path):
     tree = copied_tree(tmp_path / "tree")
     prefix = tmp_path / "prefix"
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--prefix", str(prefix), str(tree)]
+    own = installed_version()
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--ignore-installed"]  # else pip would remove our own
+    command = [sys.executable, "-m", "pip", "install", *options, "--prefix", str(prefix), str(tree)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert installed_version() == own, "the environment that runs the tests keeps its own installation"
     assert (prefix / "share/ament_index/resource_index/packages/mimic_drive").is_file()
     share = prefix / "share/mimic_drive"
     assert (share / "package.xml").is_file() and (share / "launch/sim.launch.py").is_file() and (share / "config/rigs/mono.yaml").is_file()
