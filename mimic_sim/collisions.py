@@ -16,13 +16,9 @@ APART_S = 1.0  # boxes that part for less than this are still in the same contac
 
 @dataclass(frozen=True, kw_only=True)
 class Contact:
-    """The first tick of a contact: the other one's id and kind, both speeds, and whether the ego is to blame."""
+    """The first tick of a contact: with whom, and whether the ego is to blame."""
 
-    time_s: float
-    actor_id: str
-    kind: str
-    ego_speed_mps: float
-    actor_speed_mps: float
+    actor: Actor
     at_fault: bool
 
 
@@ -41,9 +37,7 @@ class ContactWatch:
         for index in np.flatnonzero(touching(box, actor_boxes(actors))).tolist():
             actor = actors[index]
             if time_s - self._last_touch_s.get(actor.actor_id, -np.inf) > APART_S:
-                fault = is_at_fault(box, actor, ego_speed_mps=ego_speed_mps, in_lane=in_lane)
-                speeds = {"ego_speed_mps": ego_speed_mps, "actor_speed_mps": actor.speed_mps}
-                begun.append(Contact(time_s=time_s, actor_id=actor.actor_id, kind=actor.kind, **speeds, at_fault=fault))
+                begun.append(Contact(actor=actor, at_fault=is_at_fault(box, actor, ego_speed_mps=ego_speed_mps, in_lane=in_lane)))
             self._last_touch_s[actor.actor_id] = time_s
         return tuple(begun)
 

@@ -1,4 +1,4 @@
-"""What a drive leaves behind: one row a tick, the plans, the contacts, and the trace of everybody around."""
+"""What a drive leaves behind: one row a tick, the plans, what the judge noted, and the trace of everybody around."""
 
 import json
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from mimic_contracts.action_spec import CAR
 from mimic_contracts.errors import MimicError, require_package
 from mimic_contracts.plan import Plan
-from mimic_sim.collisions import Contact
 from mimic_sim.ego import EgoMotion
+from mimic_sim.events import Event
 from mimic_sim.moment import Moment
 from mimic_sim.route_spec import RouteSpec
 from mimic_sim.trace import Trace
@@ -25,8 +25,8 @@ TRACE_SUFFIX = ".trace.parquet"
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """One tick, before the car moves on. Offsets: of the rear axle's and the front axle's middle from the lane's
-    centre, left positive; lane_margin_m: how much of that keeps the whole width inside the lane. command_*: NaN where
-    nothing was commanded. mode: of the vehicle interface. skipped: why the tick was not served, else empty."""
+    centre, left positive; lane_margin_m: how much of that keeps the whole width inside the lane, infinite where it must be left.
+    command_*: NaN where nothing was commanded. mode: of the vehicle interface. skipped: why the tick was not served, else empty."""
 
     stamp_ns: int
     x_m: float
@@ -49,14 +49,14 @@ class Row:
 @dataclass(frozen=True, eq=False)
 class DriveResult:
     """A finished drive: route, columns named as in Row (each (N,)), plans (N, T, C) of CAR with NaN where there was
-    none, the route's length, how it ended, the contacts with others, and who was around."""
+    none, the route's length, how it ended, what the judge noted, and who was around."""
 
     route: RouteSpec
     columns: dict[str, NDArray[Any]]
     plans: NDArray[np.float64]
     length_m: float
     ended: str
-    contacts: tuple[Contact, ...]
+    events: tuple[Event, ...]
     trace: Trace
 
     def __len__(self) -> int:
@@ -71,14 +71,14 @@ class DriveResult:
         *,
         length_m: float,
         ended: str,
-        contacts: Sequence[Contact] = (),
+        events: Sequence[Event] = (),
         trace: Trace | None = None,
     ) -> "DriveResult":
         """Rows and plans of the same ticks become columns."""
         columns = {f.name: np.array([getattr(row, f.name) for row in rows], _kind(f.name)) for f in fields(Row)}
         empty = np.full((len(CAR.times_s), len(CAR.channels)), np.nan)
         stacked = np.array([empty if plan is None else plan.values for plan in plans]).reshape(-1, *empty.shape)
-        return cls(route, columns, stacked, length_m, ended, tuple(contacts), trace or Trace.of([]))
+        return cls(route, columns, stacked, length_m, ended, tuple(events), trace or Trace.of([]))
 
     def moment(self, tick: int) -> Moment:
         """What was true at a tick."""
@@ -93,7 +93,7 @@ class DriveResult:
         self.trace.save(path.with_suffix(TRACE_SUFFIX))
         columns = {name: column.tolist() for name, column in self.columns.items()}
         plan = arrow.array(self.plans.reshape(len(self), -1).tolist(), type=arrow.list_(arrow.float64()))
-        card = {"route": asdict(self.route), "length_m": self.length_m, "ended": self.ended, "contacts": [asdict(c) for c in self.contacts]}
+        card = {"route": asdict(self.route), "length_m": self.length_m, "ended": self.ended, "events": [asdict(e) for e in self.events]}
         table = arrow.table({**columns, "plan": plan}, schema=_schema(arrow)).replace_schema_metadata({METADATA_KEY: json.dumps(card)})
         partial = path.with_name(f".{path.name}.partial")
         parquet.write_table(table, partial, compression="zstd")
@@ -114,8 +114,10 @@ class DriveResult:
         columns = {f.name: np.array(table[f.name].to_pylist(), _kind(f.name)) for f in fields(Row)}
         plans = np.array(table["plan"].to_pylist(), np.float64).reshape(-1, len(CAR.times_s), len(CAR.channels))
         card = json.loads(table.schema.metadata[METADATA_KEY])
-        contacts = tuple(Contact(**contact) for contact in card["contacts"])
-        return cls(RouteSpec(**card["route"]), columns, plans, card["length_m"], card["ended"], contacts, Trace.load(path.with_suffix(TRACE_SUFFIX)))
+        if "events" not in card:
+            raise MimicError(f"{path}: was written before drives had a judge: drive its route again")
+        events = tuple(Event(**event) for event in card["events"])
+        return cls(RouteSpec(**card["route"]), columns, plans, card["length_m"], card["ended"], events, Trace.load(path.with_suffix(TRACE_SUFFIX)))
 
 
 def _kind(column: str) -> Any:

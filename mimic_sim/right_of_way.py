@@ -130,7 +130,7 @@ def conflicts(network: RoadNetwork, way: Way, *, width_m: float) -> tuple[Confli
             is_met = distances_m(points, other.centre_m) < apart_m
             if is_met.any():
                 span_m = float(stations[is_met][0]), float(stations[is_met][-1])
-                found.append(_conflict(network, origins, lane, other, met=points[is_met], span_m=span_m, apart_m=apart_m))
+                found.append(_conflict(network, origins, lane, other, points=points, span_m=span_m, apart_m=apart_m))
     return tuple(found)
 
 
@@ -188,13 +188,13 @@ class _Origins:
         return chain
 
 
-def _conflict(network: RoadNetwork, origins: _Origins, lane: Lane, other: Lane, *, met: Points, span_m: tuple[float, float], apart_m: float) -> Conflict:
-    """met: (N, 2) the points of the way, from station to station of span_m, that are nearer than apart_m to the other lane."""
+def _conflict(network: RoadNetwork, origins: _Origins, lane: Lane, other: Lane, *, points: Points, span_m: tuple[float, float], apart_m: float) -> Conflict:
+    """points: (N, 2) of the way on its lane, which between the stations of span_m is nearer than apart_m to the other."""
     own, through = origins.through(lane), origins.through(other)
     shared = sorted(set(lane.successors) & set(other.successors))[:1]
     path = network.line([*(piece.lane_id for piece in (*origins.approach(through[0]), *through[1:])), *shared])
     inside_m, begin_m, last_m = (path.project(*point)[0] for point in (through[1 % len(through)].centre_m[0], other.centre_m[0], other.centre_m[-1]))
-    is_met = (path.s_m >= begin_m) & (distances_m(np.stack([path.x_m, path.y_m], axis=1), met) < apart_m)
+    is_met = (path.s_m >= begin_m) & (distances_m(np.stack([path.x_m, path.y_m], axis=1), points) < apart_m)
     first_yaw, last_yaw = path.sample(path.yaw_rad, np.array([inside_m, last_m]))
     turn = float(last_yaw - first_yaw)
     return Conflict(
@@ -204,7 +204,7 @@ def _conflict(network: RoadNetwork, origins: _Origins, lane: Lane, other: Lane, 
         end_m=span_m[1] + (MERGE_M if shared else 0.0),
         path=path,
         path_inside_m=inside_m,
-        path_start_m=float(path.s_m[is_met][0]),
+        path_start_m=float(path.s_m[is_met][0]) if is_met.any() else begin_m,
         width_m=other.width_m,
         has_priority=other.lane_id in yields_to(lane) and lane.lane_id not in yields_to(other),
         is_merge=bool(shared),

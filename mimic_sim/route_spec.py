@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -19,7 +20,8 @@ class RouteSpec:
     course: a built-in course, driven for laps from start_m on; or a town (a name in config/towns, a path to a
     .net.xml.gz), driven from start_m on start_lane by the shortest way to the end of end_lane.
     vehicles, pedestrians: how many others there are in a town. time_limit_s 0: twice the expert's time and 20 s more.
-    is_disturbed: seeded pushes, for recordings.
+    is_disturbed: seeded pushes, for recordings. scenario: the class that the route is counted in; empty: none.
+    passes_m: stretches [from, to] of the progress on which leaving the lane is necessary, and so no fault.
     """
 
     route_id: str = "drive"
@@ -36,6 +38,8 @@ class RouteSpec:
     time_limit_s: float = 0.0
     vehicle: str = "simulator"
     is_disturbed: bool = False
+    scenario: str = ""
+    passes_m: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         check_text("route.route_id", self.route_id)
@@ -56,6 +60,19 @@ class RouteSpec:
         check_number("route.start_m", self.start_m, low=0.0, high=1e5)
         check_number("route.tick_s", self.tick_s, low=0.01, high=0.2)
         check_number("route.time_limit_s", self.time_limit_s, low=0.0, high=1e6)
+        if self.scenario != "":
+            check_text("route.scenario", self.scenario)
+        object.__setattr__(self, "passes_m", _stretches(self.passes_m))
+
+
+def _stretches(passes_m: Any) -> tuple[tuple[float, float], ...]:
+    """Pairs from a file, as lists, or as they were."""
+    if not isinstance(passes_m, (list, tuple)) or not all(isinstance(p, (list, tuple)) and len(p) == 2 for p in passes_m):
+        raise ContractError(f"route.passes_m: is {passes_m!r}, must be a list of stretches [from, to] in metres")
+    pairs = tuple((check_number("route.passes_m", start), check_number("route.passes_m", end)) for start, end in passes_m)
+    if any(start >= end for start, end in pairs):
+        raise ContractError(f"route.passes_m: is {passes_m!r}, every stretch must begin before it ends")
+    return pairs
 
 
 def read_route(text: str) -> RouteSpec:

@@ -1,7 +1,7 @@
 """Ways through a road network: chains of lanes as one line, and what a navigation map would say along it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from heapq import heappop, heappush
 from itertools import pairwise
 
@@ -21,6 +21,7 @@ APART_M, APART_ALONG_M = 2.5, 30.0  # a way keeps so far from itself, so that ea
 LENGTH_TOLERANCE = 0.2
 TIGHTEST_1PM = 0.17  # over some metres, of bends that a car takes inside its lane
 TRIES = 50
+NEAR_M = 15.0  # of line on either side, in which a car that was there a tick ago is looked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,21 @@ class Way:
     def lane_at(self, station_m: float) -> Lane:
         """The lane at a station; the first and last ones reach beyond the ends."""
         return self.lanes[min(int(np.searchsorted(self.ends_m, station_m, side="right")), len(self.lanes) - 1)]
+
+    def project_near(self, x_m: float, y_m: float, *, station_m: float) -> tuple[float, float]:
+        """As `line.project`, but only onto the part of the line within NEAR_M of a station: what comes near another part
+        of the way has not taken a short cut."""
+        step_m = float(self.line.s_m[1])
+        first, reach = round(station_m / step_m) - round(NEAR_M / step_m), 2 * round(NEAR_M / step_m) + 1
+        count = len(self.line.s_m)
+        if self.line.closed:
+            index = np.arange(first, first + reach) % (count - 1)  # the last point repeats the first
+        else:
+            first = min(max(first, 0), max(count - reach, 0))
+            index = np.arange(first, min(first + reach, count))
+        columns = {f.name: getattr(self.line, f.name)[index] for f in fields(Line) if f.name not in ("s_m", "closed")}
+        along_m, left_m = Line(s_m=np.arange(float(len(index))) * step_m, **columns, closed=False).project(x_m, y_m)
+        return float(self.line.within(np.array(first * step_m + along_m))), left_m
 
     def speed_limits_mps(self) -> NDArray[np.float64]:
         """(N,) the speed limit at each place of the line."""

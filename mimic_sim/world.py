@@ -5,7 +5,7 @@ same numbers. Tick k has stamp 1 s + k·tick_s. A tick is: observe, plan, comman
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from types import TracebackType
 
@@ -19,11 +19,12 @@ from mimic_contracts.plan import Plan
 from mimic_contracts.vehicle import VehicleSpec, load_vehicle
 from mimic_sim import expert
 from mimic_sim.actors import Actor
-from mimic_sim.collisions import Contact, ContactWatch
 from mimic_sim.course import COURSES, EGO_LANE, build_course
 from mimic_sim.disturbance import NONE, Disturbance
 from mimic_sim.drive_result import DriveResult, Row
 from mimic_sim.ego import Control, EgoMotion, step
+from mimic_sim.events import Event
+from mimic_sim.judge import NO_BOXES, Judge
 from mimic_sim.looks import Look, look_of
 from mimic_sim.moment import Moment
 from mimic_sim.road_network import Line, RoadNetwork
@@ -35,11 +36,12 @@ from mimic_sim.traffic import Traffic, TrafficSpec
 from vehicle_interface.adapters import Twist2D
 
 START_STAMP_NS = 1_000_000_000
-OFF_ROAD_M = 10.0
 MIN_WAY_M = 5.0
-BLOCKED_S = 20.0
+# How a drive ends (METRICS): 30 m off its route; after 60 s without getting on, which is longer than any signal is red
+# and counts in a jam too; at the route's time limit; or else completed, or failed with the reason.
+OFF_ROAD_M = 30.0
+BLOCKED_S = 60.0
 BLOCKED_PROGRESS_M = 2.0
-# How a drive ends.
 COMPLETED, OFF_ROAD, BLOCKED, TIME_LIMIT = "completed", "off_road", "blocked", "time_limit"
 
 
@@ -48,6 +50,7 @@ class World:
     """What does not change during a drive: the road, the way along it, the expert's line, the car, the look.
 
     length_m: from the start to the end of the drive; an open way's line goes on beyond, so that nobody brakes there.
+    static_boxes: (N, 5) float64 [x_m, y_m, yaw_rad, length_m, width_m] of what a car can run into beside the road.
     """
 
     route: RouteSpec
@@ -57,6 +60,7 @@ class World:
     driving: expert.DrivingLine
     vehicle: VehicleSpec
     look: Look
+    static_boxes: NDArray[np.float64] = field(default_factory=lambda: NO_BOXES)
 
     @property
     def lane_line(self) -> Line:
@@ -73,6 +77,13 @@ class World:
         ends = self.lane_line.poses(self.route.start_m + np.array([0.0, self.length_m]))
         first, last = np.searchsorted(line.s_m, [line.project(x, y)[0] for x, y, _ in ends])
         return float(steps_s[first:last].sum())
+
+    def lane_margin_m(self, *, station_m: float, progress_m: float) -> float:
+        """How far the middle of an axle may be from the lane's with the car's whole width inside; infinite on the
+        stretches where leaving the lane is necessary."""
+        if any(start <= progress_m <= end for start, end in self.route.passes_m):
+            return np.inf
+        return (self.way.lane_at(station_m).width_m - self.vehicle.width_m) / 2.0
 
     def start(self) -> EgoMotion:
         """The car at the start: in the middle of its lane, standing."""
@@ -131,8 +142,8 @@ class Simulation:
         self.tick = 0
         self.ended = ""
         self._traffic = self._open_traffic()
-        self._contact_watch = ContactWatch(world.vehicle)
-        self._contacts: list[Contact] = []
+        self._judge = Judge(world.network, world.way, world.vehicle, static_boxes=world.static_boxes)
+        self._events: list[Event] = []
         self._moments: list[Moment] = []
         self._rows: list[Row] = []
         self._plans: list[Plan | None] = []
@@ -210,8 +221,9 @@ class Simulation:
         if self._traffic is not None:
             self._traffic.step(self.ego.pose)
             self.actors, self.signals = self._traffic.actors(), self._traffic.signal_states()
-        self._look_for_contacts()
-        self._look_for_the_end()
+        offset_m = self._move_along()
+        self._ask_the_judge()
+        self._look_for_the_end(offset_m)
 
     def fail(self, reason: str) -> None:
         """End the drive for a reason that lies outside the road: the policy or a node failed."""
@@ -225,7 +237,7 @@ class Simulation:
             self._plans,
             length_m=self.world.length_m,
             ended=self.ended or "running",
-            contacts=self._contacts,
+            events=self._events,
             trace=Trace.of(self._moments),
         )
 
@@ -234,8 +246,8 @@ class Simulation:
         return canonical_hash(plan for plan in self._plans if plan is not None)
 
     def _note(self, twist: Twist2D | None, *, mode: str, plan: Plan | None, skipped: str) -> None:
-        ego, line, vehicle = self.ego, self.world.lane_line, self.world.vehicle
-        front = ego.pose[:2] + vehicle.wheelbase_m * np.array([np.cos(ego.yaw_rad), np.sin(ego.yaw_rad)])
+        ego, way, station_m = self.ego, self.world.way, self._station_m
+        front = ego.pose[:2] + self.world.vehicle.wheelbase_m * np.array([np.cos(ego.yaw_rad), np.sin(ego.yaw_rad)])
         self._plans.append(plan)
         self._moments.append(self.moment())
         self._rows.append(
@@ -248,9 +260,9 @@ class Simulation:
                 acceleration_mps2=ego.acceleration_mps2,
                 yaw_rate_radps=ego.yaw_rate_radps,
                 curvature_1pm=ego.curvature_1pm,
-                rear_offset_m=line.project(ego.x_m, ego.y_m)[1],
-                front_offset_m=line.project(float(front[0]), float(front[1]))[1],
-                lane_margin_m=(self.world.way.lane_at(self._station_m).width_m - vehicle.width_m) / 2.0,
+                rear_offset_m=way.project_near(ego.x_m, ego.y_m, station_m=station_m)[1],
+                front_offset_m=way.project_near(*front, station_m=station_m)[1],
+                lane_margin_m=self.world.lane_margin_m(station_m=station_m, progress_m=self._progress_m),
                 progress_m=self._progress_m,
                 command_speed_mps=np.nan if twist is None else twist.speed_mps,
                 command_yaw_rate_radps=np.nan if twist is None else twist.yaw_rate_radps,
@@ -269,14 +281,9 @@ class Simulation:
         self.actors, self.signals = traffic.actors(), traffic.signal_states()
         return traffic
 
-    def _look_for_contacts(self) -> None:
-        last = self._rows[-1]
-        in_lane = max(abs(last.rear_offset_m), abs(last.front_offset_m)) <= last.lane_margin_m
-        begun = self._contact_watch.look(self.time_s, self.ego.pose, self.actors, ego_speed_mps=self.ego.speed_mps, in_lane=in_lane)
-        self._contacts.extend(begun)
-
-    def _look_for_the_end(self) -> None:
-        station_m, offset_m = self.world.lane_line.project(self.ego.x_m, self.ego.y_m)
+    def _move_along(self) -> float:
+        """Follow the ego along the way; returns how far beside it the ego is, left positive."""
+        station_m, offset_m = self.world.way.project_near(self.ego.x_m, self.ego.y_m, station_m=self._station_m)
         if self.world.lane_line.closed:
             lap_m = self.world.lane_line.length_m
             self._progress_m += (station_m - self._station_m + lap_m / 2.0) % lap_m - lap_m / 2.0
@@ -285,6 +292,14 @@ class Simulation:
         self._station_m = station_m
         if self._progress_m > self._last_progress_m + BLOCKED_PROGRESS_M:
             self._last_progress_m, self._last_progress_s = self._progress_m, self.time_s
+        return offset_m
+
+    def _ask_the_judge(self) -> None:
+        station_m, progress_m = self._station_m, self._progress_m
+        margin_m = self.world.lane_margin_m(station_m=station_m, progress_m=progress_m)
+        self._events += self._judge.look(self.moment(), time_s=self.time_s, station_m=station_m, progress_m=progress_m, lane_margin_m=margin_m)
+
+    def _look_for_the_end(self, offset_m: float) -> None:
         if self._progress_m >= self.world.length_m:
             self.ended = COMPLETED
         elif abs(offset_m) > OFF_ROAD_M:
