@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mimic_sim.actors import Actor
 from mimic_sim.road_network import Lane, Line, Path, RoadNetwork
-from mimic_sim.routing import TURN_RAD, Way
+from mimic_sim.routing import TURN_RAD, Way, turn_rad
 
 SIGNAL = "signal"
 STEP_M = 0.5
@@ -193,10 +193,9 @@ def _conflict(network: RoadNetwork, origins: _Origins, lane: Lane, other: Lane, 
     own, through = origins.through(lane), origins.through(other)
     shared = sorted(set(lane.successors) & set(other.successors))[:1]
     path = network.line([*(piece.lane_id for piece in (*origins.approach(through[0]), *through[1:])), *shared])
-    inside_m, begin_m, last_m = (path.project(*point)[0] for point in (through[1 % len(through)].centre_m[0], other.centre_m[0], other.centre_m[-1]))
+    inside_m, begin_m = (path.project(*piece.centre_m[0])[0] for piece in (through[1 % len(through)], other))
     is_met = (path.s_m >= begin_m) & (distances_m(np.stack([path.x_m, path.y_m], axis=1), points) < apart_m)
-    first_yaw, last_yaw = path.sample(path.yaw_rad, np.array([inside_m, last_m]))
-    turn = float(last_yaw - first_yaw)
+    turn = turn_rad({piece.lane_id: piece for piece in network.lanes}, through[0], through[1 % len(through)])
     return Conflict(
         lane_id=lane.lane_id,
         crossing_id=other.lane_id,

@@ -146,7 +146,7 @@ def _run_out(network: RoadNetwork, lanes: Sequence[Lane]) -> tuple[Lane, ...]:
     chain = list(lanes)
     known = {lane.lane_id for lane in lanes}
     while sum(map(_length_m, chain[len(lanes) :])) < RUN_OUT_M:
-        turns_rad = {name: abs(_turn_rad(by_id, chain[-1], by_id[name])) for name in chain[-1].successors if name not in known}
+        turns_rad = {name: abs(turn_rad(by_id, chain[-1], by_id[name])) for name in chain[-1].successors if name not in known}
         straightest = min(turns_rad, key=turns_rad.__getitem__, default="")
         if not straightest or turns_rad[straightest] > TURNAROUND_RAD:
             break
@@ -178,7 +178,7 @@ def _reach(network: RoadNetwork, start_lane: str) -> tuple[dict[str, float], dic
         if came_from:
             before[name] = came_from
         for after in lanes[name].successors:
-            if _is_internal(lanes[name]) or abs(_turn_rad(lanes, lanes[name], lanes[after])) < TURNAROUND_RAD:
+            if _is_internal(lanes[name]) or abs(turn_rad(lanes, lanes[name], lanes[after])) < TURNAROUND_RAD:
                 heappush(waiting, (so_far_m + _length_m(lanes[after]), after, name))
     return lengths_m, before
 
@@ -190,7 +190,7 @@ def _chain(before: dict[str, str], end_lane: str) -> tuple[str, ...]:
     return tuple(reversed(chain))
 
 
-def _turn_rad(lanes: Mapping[str, Lane], here: Lane, after: Lane) -> float:
+def turn_rad(lanes: Mapping[str, Lane], here: Lane, after: Lane) -> float:
     """Change of direction from the end of one lane to the next one outside the junction, left positive."""
     while _is_internal(after) and after.successors:
         after = lanes[after.successors[0]]

@@ -6,8 +6,9 @@
     mimic drive --policy out/run --suite course_day --seeds 1 --over-ros --out out/drive_ros
 
 POLICY is a run directory, an .onnx file with its card, expert, constant_velocity, hold_last, or module:Class.
-OUT holds score.json (flat keys with units, defined in report.html), routes/ROUTE.parquet (one row a tick;
-beside it the trace of who was around), a film of every route, and report.html. With --over-ros the policy drives through the camera, planner and vehicle
+OUT holds score.json (flat keys with units, defined in report.html), routes/ROUTE.parquet (one row a tick and what the
+judge noted; beside it the trace of who was around), the same in expert/ of the expert's drives, from which the score can
+be made again, a film of every route, and report.html. With --over-ros the policy drives through the camera, planner and vehicle
 interface nodes as processes of their own; without it, in this process: the same numbers, sooner.
 """
 
@@ -28,7 +29,8 @@ from mimic_contracts.rig import load_rig
 from mimic_sim import engine
 from mimic_sim.drive_report import report_html
 from mimic_sim.drive_result import DriveResult
-from mimic_sim.drive_score import score_route, score_routes
+from mimic_sim.drive_score import failure_of, score_route
+from mimic_sim.drive_statistics import score_routes
 from mimic_sim.moment import Moment
 from mimic_sim.route_spec import RouteSpec
 from mimic_sim.suite import load_suite
@@ -84,7 +86,9 @@ def run(args: argparse.Namespace) -> int:
         drives.append(runner(route))
         experts.append(drives[-1] if args.policy == EXPERT else engine.drive(None, build_world(route), look=_no_pictures))
         print(f"  {drives[-1].ended}", file=sys.stderr)
+    class_of = {route.route_id: route.scenario for route in routes}
     figures = {d.route.route_id: score_route(d, e) for d, e in zip(drives, experts, strict=True)}
+    expert_figures = {e.route.route_id: score_route(e, e) for e in experts}
     score = {
         "policy": args.policy,
         "suite": suite.name,
@@ -92,14 +96,15 @@ def run(args: argparse.Namespace) -> int:
         "seeds": args.seeds,
         "pictures": args.pictures,
         "over_ros": args.over_ros,
-        **score_routes(figures),
+        **score_routes(figures, class_of=class_of),
         "wall_time_s": round(time.monotonic() - started_s, 1),
-        "baselines": {EXPERT: score_routes({e.route.route_id: score_route(e, e) for e in experts})},
-        "per_route": {d.route.route_id: {"ended": d.ended, **_jsonable(figures[d.route.route_id])} for d in drives},
+        "baselines": {EXPERT: score_routes(expert_figures, class_of=class_of)},
+        "per_route": {d.route.route_id: _route_entry(d, figures[d.route.route_id]) for d in drives},
     }
-    (partial / "routes").mkdir()
-    for drive in drives:
-        drive.save(partial / "routes" / f"{drive.route.route_id}.parquet")
+    for folder, driven in (("routes", drives), (EXPERT, experts)):
+        (partial / folder).mkdir()
+        for drive in driven:
+            drive.save(partial / folder / f"{drive.route.route_id}.parquet")
     videos = {} if args.no_video else _films(drives, partial)
     title = f"{args.policy} drives {suite.name}"
     page = report_html(title, score, [(d, figures[d.route.route_id]) for d in drives], videos=videos)
@@ -161,6 +166,10 @@ def _films(drives: list[DriveResult], out: Path) -> dict[str, str]:
 
 def _no_pictures(moment: Moment) -> dict[str, np.ndarray]:
     return {}
+
+
+def _route_entry(drive: DriveResult, figures: dict[str, float]) -> dict[str, object]:
+    return {"scenario": drive.route.scenario, "ended": drive.ended, "failure": failure_of(drive), **_jsonable(figures)}
 
 
 def _jsonable(figures: dict[str, float]) -> dict[str, float | None]:
