@@ -26,7 +26,8 @@ class Lane:
     again); the markings on its own two edges; successors: ids of the lanes that it leads into.
 
     has_sidewalk: a kerb and a pavement belong to the lane (a town has them as areas of their own); arrows: DIRECTIONS
-    painted on it; is_internal: it crosses a junction, whose area is its asphalt.
+    painted on it; is_internal: it crosses a junction, whose area is its asphalt; yields_to: internal lanes of the same
+    junction whose traffic has the right of way over it (signals at green leave that in force).
     """
 
     lane_id: str
@@ -39,6 +40,7 @@ class Lane:
     successors: tuple[str, ...]
     arrows: tuple[str, ...] = ()
     is_internal: bool = False
+    yields_to: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_text("lane.lane_id", self.lane_id)

@@ -169,9 +169,28 @@ class _Reader:
                         has_sidewalk=False,
                         successors=(follower,),
                         is_internal=True,
+                        yields_to=self._yields_to(link),
                     )
                 )
         return lanes
+
+    def _yields_to(self, link: _Link) -> tuple[str, ...]:
+        """The internal lanes of connections that this one has to let pass, but for those that a signal keeps apart."""
+        node = link.connection.getFromLane().getEdge().getToNode()
+        names: list[str] = []
+        for other in (o for lane in _lanes_into(node) for o in self.links.get(lane, ())):
+            if other is not link and node.forbids(other.connection, link.connection) and self._may_go_at_once(link, other):
+                names.extend(part.getID() for part in other.parts)
+        return tuple(names)
+
+    def _may_go_at_once(self, one: _Link, other: _Link) -> bool:
+        signal = one.connection.getTLSID()
+        if not signal:
+            return True
+        light = next((light for light in self.net.getTrafficLights() if light.getID() == signal), None)
+        programs = light.getPrograms().values() if light else []
+        i, k = one.connection.getTLLinkIndex(), other.connection.getTLLinkIndex()
+        return any(phase.state[i] in "gG" and phase.state[k] in "gG" for program in programs for phase in program.getPhases())
 
     def _rule(self, edge: Any) -> str | None:
         """What the end of a road asks for: nothing where any connection has priority (its left turns then yield all the same)."""
@@ -238,6 +257,10 @@ class _Reader:
             foot = end - (lanes[0].getWidth() / 2.0 + KERB_CLEARANCE_M) * left
             signs.append(Sign(kind=kind, position_m=foot, yaw_rad=float(wrap_angle(np.arctan2(-left[0], left[1]) + np.pi))))
         return signs
+
+
+def _lanes_into(node: Any) -> list[str]:
+    return [lane.getID() for edge in node.getIncoming() for lane in edge.getLanes()]
 
 
 def _car_lanes(edge: Any) -> list[Any]:
