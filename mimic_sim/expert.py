@@ -1,7 +1,8 @@
-"""The expert driver: a smooth line through the lane, calm curve speeds, and from any state a gentle way back to it.
+"""How the expert moves: a smooth line through the lane, calm curve speeds, and from any state a gentle way back to it.
 
-`plan(world, ego)` is a pure function, so that it can be asked from states that the expert would never reach by itself:
-its answers there are the labels from which a learner learns to recover.
+`plan` is a pure function of the line, the ego and what is `Ahead`, so that it can be asked from states that the expert
+would never reach by itself: its answers there are the labels from which a learner learns to recover. What is ahead is
+decided in driver.py.
 """
 
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ PATH_LENGTH_M = 80.0  # more than 4 s at the highest speed
 ROLLOUT_STEP_S = 0.05
 MAX_HEADING_ERROR_RAD = 1.2  # beyond it the lane's own coordinates degenerate
 MAX_RETURN_CURVATURE_1PM = 0.15
+EMERGENCY_BRAKING_MPS2, EMERGENCY_JERK = 6.0, 4.0  # the jerk as a multiple of the style's
+STOP_SHORT_M = 0.5  # of a place that the bumper must not pass
 MAX_ACCELERATION_GAP_MPS2 = 0.6  # between a plan's first acceleration and the wanted one
 
 
@@ -39,6 +42,9 @@ class Style:
     return_s: float = 2.0  # time to come back to the line
     preview_s: float = 0.4  # how far ahead the wished speed is read, to make up for the limited jerk
     speed_gain_1ps: float = 0.7
+    gap_s: float = 1.4  # to the one ahead
+    standing_gap_m: float = 2.5
+    reaction_s: float = 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +55,31 @@ class DrivingLine:
     speed_mps: NDArray[np.float64]
     acceleration_mps2: NDArray[np.float64]
     style: Style
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lead:
+    """Somebody on the line ahead, who goes on as now: station of their nearest point, speed along the line."""
+
+    station_m: float
+    speed_mps: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ahead:
+    """What keeps the expert from driving as it would on an empty road, by stations of the driving line: places that the
+    front bumper must not pass, others on the line, and the highest speed along stretches (from, to, m/s).
+
+    front_m: from the rear axle to the front bumper.
+    """
+
+    front_m: float = 0.0
+    stops_m: tuple[float, ...] = ()
+    leads: tuple[Lead, ...] = ()
+    caps: tuple[tuple[float, float, float], ...] = ()
+
+
+FREE = Ahead()
 
 
 def driving_line(lane_line: Line, *, speed_limits_mps: NDArray[np.float64], style: Style) -> DrivingLine:
@@ -78,7 +109,7 @@ def _reachable(limit_mps: NDArray[np.float64], *, step_m: float, acceleration_mp
     return np.sqrt(np.append(squared, squared[0]) if closed else squared)
 
 
-def plan(driving: DrivingLine, ego: EgoMotion, *, stamp_ns: int) -> Plan:
+def plan(driving: DrivingLine, ego: EgoMotion, *, stamp_ns: int, ahead: Ahead = FREE) -> Plan:
     """What the expert does from here: (21, 6) of CAR in the vehicle frame, from any state near the road.
 
     Curvature begins with that of the wheels and is continuous; heading and position are its integrals over the way,
@@ -91,7 +122,7 @@ def plan(driving: DrivingLine, ego: EgoMotion, *, stamp_ns: int) -> Plan:
     middle = (yaw[1:] + yaw[:-1]) / 2.0
     x = np.concatenate([[0.0], np.cumsum(np.cos(middle) * steps)])
     y = np.concatenate([[0.0], np.cumsum(np.sin(middle) * steps)])
-    driven_m, speed, acceleration = _roll_out(driving, ego, way=way, station_m=station_m, curvature=curvature)
+    driven_m, speed, acceleration = _roll_out(driving, ego, ahead, way=way, station_m=station_m, curvature=curvature)
     columns = {
         "x_m": np.interp(driven_m, way, x),
         "y_m": np.interp(driven_m, way, y),
@@ -153,7 +184,7 @@ def _quintic(
 
 
 def _roll_out(
-    driving: DrivingLine, ego: EgoMotion, *, way: NDArray[np.float64], station_m: NDArray[np.float64], curvature: NDArray[np.float64]
+    driving: DrivingLine, ego: EgoMotion, ahead: Ahead, *, way: NDArray[np.float64], station_m: NDArray[np.float64], curvature: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Distance driven, speed and acceleration (T,) at the times of CAR, following the line's speed with limited jerk."""
     line, style = driving.line, driving.style
@@ -161,11 +192,21 @@ def _roll_out(
     # On the way back to the line a bend can be tighter than the line's own.
     wished = np.minimum(wished, np.sqrt(1.5 * style.lateral_acceleration_mps2 / np.maximum(np.abs(curvature), 1e-6)))
     pull = line.sample(driving.acceleration_mps2, station_m)
+    for start_m, end_m, speed_mps in ahead.caps:
+        inside = (station_m >= start_m) & (station_m <= end_m)
+        wished, pull = np.where(inside, np.minimum(wished, speed_mps), wished), np.where(inside, np.minimum(pull, 0.0), pull)
+    room_m = [float(np.interp(station, station_m, way)) - ahead.front_m for station in (*ahead.stops_m, *(lead.station_m for lead in ahead.leads))]
+    stops_m, leads = room_m[: len(ahead.stops_m)], list(zip(room_m[len(ahead.stops_m) :], (lead.speed_mps for lead in ahead.leads), strict=True))
 
-    def target(v: float, a: float, s: float) -> float:
+    def target(v: float, a: float, s: float, t: float = 0.0) -> float:
         index = min(int((s + v * style.preview_s) / PATH_STEP_M), len(wished) - 1)
         wish = pull[index] + style.speed_gain_1ps * (wished[index] - v - a * style.preview_s)
-        return float(min(max(wish, -style.max_braking_mps2), style.acceleration_mps2))
+        wish = min(max(wish, -style.max_braking_mps2), style.acceleration_mps2)
+        for stop_m in stops_m:
+            wish = min(wish, _to_stop(stop_m - s, v, style))
+        for gap_m, speed in leads:
+            wish = min(wish, _to_follow(gap_m + speed * t - s, v, speed, style))
+        return float(max(wish, -EMERGENCY_BRAKING_MPS2))
 
     s, v = 0.0, ego.speed_mps
     # The measured acceleration counts, but only near what is wanted: taken as it is, a wrong one would feed itself
@@ -177,7 +218,8 @@ def _roll_out(
     change = style.jerk_mps3 * ROLLOUT_STEP_S
     for i in range(1, (len(CAR.times_s) - 1) * every + 1):
         before = a
-        a = min(max(target(v, a, s), a - change), a + change)
+        wish = target(v, a, s, (i - 1) * ROLLOUT_STEP_S)
+        a = min(max(wish, a - (change if wish >= -style.max_braking_mps2 else EMERGENCY_JERK * change)), a + change)
         if v + (before + a) / 2.0 * ROLLOUT_STEP_S < 0.0:
             v, a, before = 0.0, 0.0, 0.0
         s += v * ROLLOUT_STEP_S + (before / 3.0 + a / 6.0) * ROLLOUT_STEP_S**2
@@ -186,3 +228,23 @@ def _roll_out(
             rows.append((s, v, a))
     driven, speed, acceleration = np.array(rows).T
     return np.minimum(driven, way[-1]), speed, acceleration
+
+
+def _to_stop(room_m: float, speed_mps: float, style: Style) -> float:
+    """The acceleration that ends STOP_SHORT_M before a place; without limit while comfortable braking would do later."""
+    if room_m < -style.standing_gap_m:
+        return np.inf  # passed
+    room_m = max(room_m - STOP_SHORT_M - speed_mps * style.preview_s, 0.05)
+    needed = speed_mps**2 / (2.0 * room_m)
+    if room_m > 1.0 and needed < 0.8 * style.braking_mps2:
+        return np.inf
+    return -max(needed, 0.5)
+
+
+def _to_follow(gap_m: float, speed_mps: float, lead_mps: float, style: Style) -> float:
+    """The acceleration of the intelligent driver model (Treiber, Hennecke, Helbing 2000) behind somebody, without its
+    term of the free road."""
+    wanted_m = style.standing_gap_m + max(
+        speed_mps * style.gap_s + speed_mps * (speed_mps - lead_mps) / (2.0 * np.sqrt(style.acceleration_mps2 * style.braking_mps2)), 0.0
+    )
+    return float(style.acceleration_mps2 * (1.0 - (wanted_m / max(gap_m, 0.1)) ** 2))
