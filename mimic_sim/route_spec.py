@@ -11,6 +11,7 @@ from mimic_contracts.errors import ContractError, MimicError
 from mimic_contracts.validation import check_choice, check_integer, check_number, check_text
 from mimic_sim.course import COURSES
 from mimic_sim.looks import LOOKS
+from mimic_sim.scenarios import scenario_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +19,7 @@ class RouteSpec:
     """One drive to be made. seed varies light, buildings, trees, traffic and disturbances; never the road.
 
     course: a built-in course, driven for laps from start_m on; or a town (a name in config/towns, a path to a
-    .net.xml.gz), driven from start_m on start_lane by the shortest way to the end of end_lane.
+    .net.xml.gz), driven from start_m on start_lane by the shortest way to the end of end_lane, or for length_m, if given.
     vehicles, pedestrians: how many others there are in a town. time_limit_s 0: twice the expert's time and 20 s more.
     is_disturbed: seeded pushes, for recordings. scenario: the class that the route is counted in; empty: none.
     passes_m: stretches [from, to] of the progress on which leaving the lane is necessary, and so no fault.
@@ -30,6 +31,7 @@ class RouteSpec:
     seed: int = 0
     laps: float = 1.0
     start_m: float = 0.0
+    length_m: float = 0.0
     start_lane: str = ""
     end_lane: str = ""
     vehicles: int = 0
@@ -58,10 +60,11 @@ class RouteSpec:
                 raise ContractError(f"route.{name}: is {getattr(self, name)}, must be 0 on a built-in course, which has no traffic")
         check_number("route.laps", self.laps, low=0.01, high=1000.0)
         check_number("route.start_m", self.start_m, low=0.0, high=1e5)
+        check_number("route.length_m", self.length_m, low=0.0, high=1e5)
         check_number("route.tick_s", self.tick_s, low=0.01, high=0.2)
         check_number("route.time_limit_s", self.time_limit_s, low=0.0, high=1e6)
-        if self.scenario != "":
-            check_text("route.scenario", self.scenario)
+        if self.scenario:
+            check_choice("route.scenario", self.scenario, scenario_names())
         object.__setattr__(self, "passes_m", _stretches(self.passes_m))
 
 

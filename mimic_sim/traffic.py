@@ -13,7 +13,7 @@ ego poses give the same actors, bit by bit.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -32,7 +32,7 @@ from mimic_sim.actors import Actor
 WARM_UP_S = 60.0
 EGO_WAITS_S = 5.0  # the last part of it: the ego stands at its start and those around have seen it
 # Who is nearer than this to the ego's start when the ego appears goes elsewhere; a car at 17 m/s stops within 40 m.
-CLEAR_RADIUS_M, PEDESTRIAN_CLEAR_RADIUS_M = 40.0, 5.0
+CLEAR_RADIUS_M, PEDESTRIAN_CLEAR_RADIUS_M, SCRIPTED_CLEAR_RADIUS_M = 40.0, 5.0, 15.0
 NEW_BEYOND_M = 100.0  # replacements appear no nearer to the ego than this
 UPKEEP_S = 0.5  # how often ways are prolonged and numbers made up
 EDGES_AHEAD = 3  # a way with fewer edges left is prolonged
@@ -131,6 +131,7 @@ class Traffic:
         self._rng = np.random.default_rng([spec.seed, 1])
         self._count = 0  # of road users so far: names and looks
         self._users: dict[str, _RoadUser] = {}  # everyone but the ego, by id, also who waits to be let in
+        self._scripted: dict[str, str] = {}  # kind by id
         self._actors: tuple[Actor, ...] = ()
         self._ticks = 0
 
@@ -138,13 +139,13 @@ class Traffic:
         self.start()
         return self
 
-    def start(self) -> None:
-        """Start SUMO and fill the town: afterwards it is tick 0 with the ego at its start."""
+    def start(self, scripted: Sequence[Actor] = ()) -> None:
+        """Start SUMO and fill the town: afterwards it is tick 0 with the ego, and a scenario's actors, at their start."""
         if self._sumo.simulation.isLoaded():
             raise MimicError("traffic: this process already runs a SUMO simulation; close that one first, or use one process per simulation")
         try:
             with self._saying("cannot start"):
-                self._start()
+                self._start(scripted)
         except BaseException:
             self.close()
             raise
@@ -156,11 +157,13 @@ class Traffic:
         """End SUMO's simulation; another may begin."""
         self._sumo.simulation.close()
 
-    def step(self, ego_pose: NDArray[np.float64]) -> None:
-        """Move everybody on by one tick, at whose end the ego stands at ego_pose, (3,) float64 as at the start."""
+    def step(self, ego_pose: NDArray[np.float64], scripted: Sequence[Actor] = ()) -> None:
+        """Move everybody on by one tick, at whose end the ego stands at ego_pose, (3,) float64 as at the start, and the
+        actors of a scenario where they are: the others see those as they see the ego."""
         self._ego_pose = ego_pose
         with self._saying(f"died at {self._ticks * self.tick_s:.2f} s"):
             self._place_ego()
+            self._place_scripted(scripted)
             self._advance()
             self.contacts += len(self._sumo.simulation.getCollisions())
             self._actors = tuple(self._read())
@@ -175,6 +178,21 @@ class Traffic:
         with self._saying("cannot read the signals"):
             return {signal: lights.getRedYellowGreenState(signal) for signal in lights.getIDList()}
 
+    def wish(self, signal_id: str, index: int, shows: str, left_s: float) -> None:
+        """Let a signal show r, y or G (any green) on one of its links for left_s more, and then go on with its program.
+
+        Raises MimicError when its program never shows that.
+        """
+        lights = self._sumo.trafficlight
+        program = lights.getProgram(signal_id)
+        phases = next(logic.phases for logic in lights.getAllProgramLogics(signal_id) if logic.programID == program)
+        shown = ["G" if phase.state[index] in "gG" else phase.state[index].lower() for phase in phases]
+        last = [i for i, state in enumerate(shown) if state == shows and shown[(i + 1) % len(shown)] != shows]
+        if not last:
+            raise MimicError(f"traffic: signal '{signal_id}' never shows '{shows}' on link {index}, only {''.join(shown)}")
+        lights.setPhase(signal_id, last[0])
+        lights.setPhaseDuration(signal_id, left_s)
+
     @contextmanager
     def _saying(self, what: str) -> Iterator[None]:
         try:
@@ -184,7 +202,7 @@ class Traffic:
 
     # Filling the town
 
-    def _start(self) -> None:
+    def _start(self, scripted: Sequence[Actor]) -> None:
         options = {
             "net-file": self.net,
             "step-length": self.tick_s,
@@ -208,11 +226,12 @@ class Traffic:
         for _ in range(round((WARM_UP_S - EGO_WAITS_S) / self.tick_s)):
             self._advance()
         self._actors = tuple(self._read())
-        self._clear_start()
+        self._clear_start(scripted)
         self._sumo.route.add("ego_start", [self._edges["passenger"][0]])
         self._sumo.vehicle.add(EGO, "ego_start", EGO)
         for _ in range(round(EGO_WAITS_S / self.tick_s)):
             self._place_ego()
+            self._place_scripted(scripted)
             self._advance()
         self._actors = tuple(self._read())
         self._ticks = 0
@@ -246,11 +265,13 @@ class Traffic:
                 raise MimicError(f"traffic: no edge of {self.net} lets a '{vehicle_class}' in; make the town with sidewalks and lanes for all")
         return {vehicle_class: list(edges) for vehicle_class, edges in classes.items()}
 
-    def _clear_start(self) -> None:
-        """Who is too near to where the ego will appear goes elsewhere."""
+    def _clear_start(self, scripted: Sequence[Actor]) -> None:
+        """Who is too near to where the ego or a scenario's actor will appear goes elsewhere."""
         for actor in self._actors:
             is_pedestrian = actor.kind == "pedestrian"
-            if math.dist((actor.x_m, actor.y_m), self._ego_pose[:2]) < (PEDESTRIAN_CLEAR_RADIUS_M if is_pedestrian else CLEAR_RADIUS_M):
+            place = actor.x_m, actor.y_m
+            is_near_ego = math.dist(place, self._ego_pose[:2]) < (PEDESTRIAN_CLEAR_RADIUS_M if is_pedestrian else CLEAR_RADIUS_M)
+            if is_near_ego or any(math.dist(place, (other.x_m, other.y_m)) < SCRIPTED_CLEAR_RADIUS_M for other in scripted):
                 (self._sumo.person if is_pedestrian else self._sumo.vehicle).remove(actor.actor_id)
                 del self._users[actor.actor_id]
         self._make_up_numbers(beyond_m=NEW_BEYOND_M)
@@ -273,6 +294,31 @@ class Traffic:
         angle_deg = 90.0 - math.degrees(yaw)  # SUMO's are from north, clockwise
         self._sumo.vehicle.moveToXY(EGO, "", -1, x + half_m * math.cos(yaw), y + half_m * math.sin(yaw), angle_deg, keepRoute=2)
 
+    def _place_scripted(self, scripted: Sequence[Actor]) -> None:
+        vehicle, person = self._sumo.vehicle, self._sumo.person
+        for name, kind in self._scripted.items() - {(actor.actor_id, actor.kind) for actor in scripted}:
+            (person if kind == "pedestrian" else vehicle).remove(name)
+        for actor in scripted:
+            if actor.actor_id not in self._scripted:
+                self._add_scripted(actor)
+            angle_deg = 90.0 - math.degrees(actor.yaw_rad)
+            if actor.kind == "pedestrian":
+                person.moveToXY(actor.actor_id, "", actor.x_m, actor.y_m, angle_deg, keepRoute=2)
+            else:
+                x_m, y_m = (at + actor.length_m / 2.0 * f(actor.yaw_rad) for at, f in ((actor.x_m, math.cos), (actor.y_m, math.sin)))
+                vehicle.moveToXY(actor.actor_id, "", -1, x_m, y_m, angle_deg, keepRoute=2)
+        self._scripted = {actor.actor_id: actor.kind for actor in scripted}
+
+    def _add_scripted(self, actor: Actor) -> None:
+        if actor.kind == "pedestrian":
+            edge = self._edges["pedestrian"][0]
+            self._sumo.person.add(actor.actor_id, edge, 0.0, typeID="pedestrian")
+            self._sumo.person.appendWalkingStage(actor.actor_id, [edge], -1.0)
+        else:
+            vehicle_class = next(t.vehicle_class for t in VEHICLE_TYPES if t.kind == actor.kind)
+            self._sumo.route.add(actor.actor_id, [self._edges[vehicle_class][0]])
+            self._sumo.vehicle.add(actor.actor_id, actor.actor_id, actor.kind)
+
     def _advance(self) -> None:
         self._sumo.simulation.step()
         self._ticks += 1
@@ -286,13 +332,15 @@ class Traffic:
     def _read(self) -> Iterator[Actor]:
         vehicle, person = self._sumo.vehicle, self._sumo.person
         for name in vehicle.getIDList():
-            if name == EGO:
+            if name not in self._users:  # the ego, and the actors of a scenario
                 continue
             user, signals = self._users[name], vehicle.getSignals(name)
             x, y, yaw = _middle(user, vehicle.getPosition(name), vehicle.getAngle(name))
             lights = {"brake": bool(signals & BRAKE_BIT), "indicator": _indicator(signals)}
             yield _moved(user.looks, x, y, yaw, vehicle.getSpeed(name), **lights)
         for name in person.getIDList():
+            if name not in self._users:
+                continue
             x, y = person.getPosition(name)
             yaw = _yaw(person.getAngle(name))
             yield _moved(self._users[name].looks, x, y, yaw, person.getSpeed(name))
@@ -302,13 +350,13 @@ class Traffic:
     def _prolong_ways(self) -> None:
         vehicle, person = self._sumo.vehicle, self._sumo.person
         for name in vehicle.getIDList():
-            if name != EGO and self._users[name].way_length - vehicle.getRouteIndex(name) <= EDGES_AHEAD:
+            if name in self._users and self._users[name].way_length - vehicle.getRouteIndex(name) <= EDGES_AHEAD:
                 ahead = vehicle.getRoute(name)[vehicle.getRouteIndex(name) :]
                 way = (*ahead, *self._way(self._users[name].looks.kind, ahead[-1])[1:])
                 vehicle.setRoute(name, way)
                 self._users[name].way_length = len(way)
         for name in person.getIDList():
-            if person.getRemainingStages(name) == 1:
+            if name in self._users and person.getRemainingStages(name) == 1:
                 walk = self._walk(person.getEdges(name)[-1])
                 if walk:
                     person.appendWalkingStage(name, walk, -1.0)

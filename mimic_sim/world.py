@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimic_contracts.canonical import canonical_hash
-from mimic_contracts.errors import ContractError
+from mimic_contracts.errors import ContractError, MimicError
 from mimic_contracts.motion import quaternion_yaw, yaw_quaternion
 from mimic_contracts.plan import Plan
 from mimic_contracts.vehicle import VehicleSpec, load_vehicle
@@ -27,9 +27,12 @@ from mimic_sim.events import Event
 from mimic_sim.judge import NO_BOXES, Judge
 from mimic_sim.looks import Look, look_of
 from mimic_sim.moment import Moment
+from mimic_sim.right_of_way import Conflict, Link, conflicts, waiting_lines
 from mimic_sim.road_network import Line, RoadNetwork
 from mimic_sim.route_spec import RouteSpec
 from mimic_sim.routing import Way, closed_way, open_way, shortest_way
+from mimic_sim.scenarios import CAST, load_scenario
+from mimic_sim.staging import Cast, Empty
 from mimic_sim.sumo_network import load_network, town_path
 from mimic_sim.trace import Trace
 from mimic_sim.traffic import Traffic, TrafficSpec
@@ -85,6 +88,17 @@ class World:
             return np.inf
         return (self.way.lane_at(station_m).width_m - self.vehicle.width_m) / 2.0
 
+    def conflicts(self) -> tuple[Conflict, ...]:
+        """The lanes that the way meets in its junctions."""
+        return conflicts(self.network, self.way, width_m=self.vehicle.width_m)
+
+    def signal_link(self) -> Link:
+        """The link of the first signal on the way; raises MimicError without one."""
+        links = [line.link for line in waiting_lines(self.network, self.way) if line.link is not None]
+        if not links:
+            raise MimicError(f"route '{self.route.route_id}': there is no signal on its way")
+        return links[0]
+
     def start(self) -> EgoMotion:
         """The car at the start: in the middle of its lane, standing."""
         x, y, yaw = self.lane_line.poses(np.array([self.route.start_m]))[0]
@@ -111,6 +125,9 @@ def world_on(network: RoadNetwork, route: RouteSpec) -> World:
         length_m = way.end_m - route.start_m
         if length_m < MIN_WAY_M:
             raise ContractError(f"route.start_m: is {route.start_m}, must be at most {way.end_m - MIN_WAY_M:.1f}, {MIN_WAY_M} m before the end")
+        if route.length_m > length_m:
+            raise ContractError(f"route.length_m: is {route.length_m}, must be at most {length_m:.1f}, to the end of '{route.end_lane}'")
+        length_m = route.length_m or length_m
     else:
         way = closed_way(network, EGO_LANE)
         length_m = way.end_m * route.laps
@@ -137,11 +154,15 @@ class Simulation:
     def __init__(self, world: World) -> None:
         self.world = world
         self.ego = world.start()
-        self.actors: tuple[Actor, ...] = ()
         self.signals: Mapping[str, str] = {}
         self.tick = 0
         self.ended = ""
+        self._cast: Cast = Empty()
+        if world.route.scenario:
+            self._cast = load_scenario(world.route.scenario).cast(world, np.random.default_rng([world.route.seed, CAST]))
+        self._scripted = self._cast.enter()
         self._traffic = self._open_traffic()
+        self.actors = self._all_actors()
         self._judge = Judge(world.network, world.way, world.vehicle, static_boxes=world.static_boxes)
         self._events: list[Event] = []
         self._moments: list[Moment] = []
@@ -216,11 +237,13 @@ class Simulation:
         if control is not None and deviation is not NONE:
             curvature = None if control.curvature_1pm is None else control.curvature_1pm + deviation.curvature_1pm
             control = Control(speed_mps=max(control.speed_mps + deviation.speed_mps, 0.0), curvature_1pm=curvature)
+        self._scripted = self._cast.step(self.moment(), route.tick_s)
         self.ego = step(self.ego, vehicle, control, duration_s=route.tick_s, drift=deviation.drift)
         self.tick += 1
         if self._traffic is not None:
-            self._traffic.step(self.ego.pose)
-            self.actors, self.signals = self._traffic.actors(), self._traffic.signal_states()
+            self._traffic.step(self.ego.pose, self._scripted)
+            self.signals = self._traffic.signal_states()
+        self.actors = self._all_actors()
         offset_m = self._move_along()
         self._ask_the_judge()
         self._look_for_the_end(offset_m)
@@ -277,9 +300,14 @@ class Simulation:
             return None
         spec = TrafficSpec(vehicles=route.vehicles, pedestrians=route.pedestrians, seed=route.seed)
         traffic = Traffic(world.network.sumo_file, spec, tick_s=route.tick_s, ego=world.vehicle, ego_pose=self.ego.pose)
-        traffic.start()
-        self.actors, self.signals = traffic.actors(), traffic.signal_states()
+        traffic.start(self._scripted)
+        for wish in self._cast.signals:
+            traffic.wish(wish.link.signal_id, wish.link.index, wish.shows, wish.left_s)
+        self.signals = traffic.signal_states()
         return traffic
+
+    def _all_actors(self) -> tuple[Actor, ...]:
+        return (*self._scripted, *(() if self._traffic is None else self._traffic.actors()))
 
     def _move_along(self) -> float:
         """Follow the ego along the way; returns how far beside it the ego is, left positive."""

@@ -1,0 +1,220 @@
+"""What scenarios are made of: sites in a town, and actors that follow a script along a line."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from mimic_sim.actors import Actor
+from mimic_sim.moment import Moment
+from mimic_sim.right_of_way import Conflict, Link, link_of
+from mimic_sim.road_network import Lane, Line, RoadNetwork
+from mimic_sim.routing import TURN_RAD, turn_rad
+
+SIZES_M = {  # length, width, height
+    "car": (4.5, 1.8, 1.5),
+    "van": (5.8, 2.0, 2.4),
+    "truck": (8.5, 2.5, 3.4),
+    "bus": (12.0, 2.5, 3.2),
+    "bicycle": (1.7, 0.65, 1.75),
+    "pedestrian": (0.4, 0.5, 1.72),
+}
+BRAKE_LIGHT_MPS2 = -0.5
+STANDING_GAP_M = 2.5
+BEFORE_END_M = 25.0
+EGO_MIDDLE_M, EGO_HALF_M = 1.4, 2.3  # of a car, from its rear axle
+IN_LANE_M = 2.2  # nearer than this to the line is on it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Where a route of a scenario runs, in the fields of RouteSpec."""
+
+    start_lane: str
+    end_lane: str
+    start_m: float
+    length_m: float = 0.0
+    passes_m: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turning:
+    """A way through a junction: from a lane by an internal lane onto a lane; command: left, right or straight; rule:
+    signal, one of the stop line's rules, or None where it has priority."""
+
+    from_lane: Lane
+    inner_lane: Lane
+    to_lane: Lane
+    command: str
+    rule: str | None
+
+
+@dataclass(frozen=True)
+class SignalWish:
+    """What a signal shows at the start of a route on one link (r, y or G; any green will do), and how long it still does."""
+
+    link: Link
+    shows: str
+    left_s: float
+
+
+class Cast(Protocol):
+    """The scripted actors of one route, and what its signals show at the start."""
+
+    signals: tuple[SignalWish, ...]
+
+    def enter(self) -> tuple[Actor, ...]:
+        """Where they are at tick 0."""
+
+    def step(self, now: Moment, tick_s: float) -> tuple[Actor, ...]:
+        """Where they are one tick after a moment; called once a tick."""
+
+
+def turnings(network: RoadNetwork) -> list[Turning]:
+    """All ways through the junctions of a network, in its order."""
+    by_id = {lane.lane_id: lane for lane in network.lanes}
+    rules = {line.lane_id: line.rule for line in network.stop_lines}
+    found = []
+    for lane in network.lanes:
+        for name in () if lane.is_internal else lane.successors:
+            after = by_id[name]
+            while after.is_internal:
+                after = by_id[after.successors[0]]
+            turn = turn_rad(by_id, lane, by_id[name])
+            command = "straight" if abs(turn) <= TURN_RAD else "left" if turn > 0.0 else "right"
+            rule = "signal" if link_of(network, lane.lane_id, name) is not None else rules.get(lane.lane_id)
+            found.append(Turning(from_lane=lane, inner_lane=by_id[name], to_lane=after, command=command, rule=rule))
+    return found
+
+
+def lane_length_m(lane: Lane) -> float:
+    """The length of a lane's middle."""
+    return float(np.hypot(*np.diff(lane.centre_m, axis=0).T).sum())
+
+
+def site_through(turning: Turning, rng: np.random.Generator, *, before_m: tuple[float, float]) -> Site | None:
+    """From a random distance before a junction to the end of the lane beyond; None where the lane is too short."""
+    length_m = lane_length_m(turning.from_lane)
+    if length_m < before_m[0] + 8.0:
+        return None
+    start_m = length_m - float(rng.uniform(before_m[0], min(before_m[1], length_m - 6.0)))
+    return Site(start_lane=turning.from_lane.lane_id, end_lane=turning.to_lane.lane_id, start_m=round(start_m, 1))
+
+
+@dataclass
+class Empty:
+    """A cast of nobody."""
+
+    signals: tuple[SignalWish, ...] = ()
+
+    def enter(self) -> tuple[Actor, ...]:
+        """Nobody."""
+        return ()
+
+    def step(self, now: Moment, tick_s: float) -> tuple[Actor, ...]:
+        """Nobody."""
+        return ()
+
+
+def site_along(lane: Lane, rng: np.random.Generator, *, length_m: tuple[float, float]) -> Site:
+    """A random length of a lane, which ends BEFORE_END_M before it, where nothing at the next junction matters yet."""
+    room_m = lane_length_m(lane) - BEFORE_END_M
+    drive_m = min(float(rng.uniform(*length_m)), room_m - 1.0)
+    start_m = float(rng.uniform(1.0, room_m - drive_m))
+    return Site(start_lane=lane.lane_id, end_lane=lane.lane_id, start_m=round(start_m, 1), length_m=round(drive_m, 1))
+
+
+@dataclass
+class Runner:
+    """An actor that follows a line: station and speed of its middle, and how far it is to the left of the line."""
+
+    actor_id: str
+    kind: str
+    line: Line
+    station_m: float
+    speed_mps: float
+    offset_m: float = 0.0
+    heading_rad: float = 0.0  # against the line's direction
+    colour: tuple[float, float, float] = (0.42, 0.02, 0.02)
+    indicator: str = "none"
+    acceleration_mps2: float = field(default=0.0, init=False)
+
+    def actor(self) -> Actor:
+        """As it is now, in the steps of a trace."""
+        x, y, yaw = self.line.poses(np.array([self.station_m]))[0]
+        x, y = x - self.offset_m * np.sin(yaw), y + self.offset_m * np.cos(yaw)
+        length_m, width_m, height_m = SIZES_M[self.kind]
+        return Actor(
+            actor_id=self.actor_id,
+            kind=self.kind,
+            x_m=round(float(x), 3),
+            y_m=round(float(y), 3),
+            yaw_rad=round(float(np.remainder(yaw + self.heading_rad + np.pi, 2.0 * np.pi) - np.pi), 4),
+            speed_mps=round(self.speed_mps, 2),
+            length_m=length_m,
+            width_m=width_m,
+            height_m=height_m,
+            brake=self.kind != "pedestrian" and (self.acceleration_mps2 < BRAKE_LIGHT_MPS2),
+            indicator=self.indicator,
+            colour=self.colour,
+        )
+
+    def drive(self, tick_s: float, *, speed_mps: float, change_mps2: float = 2.0, offset_m: float | None = None, aside_mps: float = 1.2) -> None:
+        """Go on for one tick, towards a speed and an offset."""
+        change = float(np.clip(speed_mps - self.speed_mps, -change_mps2 * tick_s, change_mps2 * tick_s))
+        self.acceleration_mps2 = change / tick_s
+        self.station_m += (self.speed_mps + change / 2.0) * tick_s
+        self.speed_mps = max(self.speed_mps + change, 0.0)
+        if offset_m is not None:
+            aside = float(np.clip(offset_m - self.offset_m, -aside_mps * tick_s, aside_mps * tick_s))
+            self.offset_m += aside
+            self.heading_rad = float(np.arctan2(aside / tick_s, max(self.speed_mps, 1.0)))
+
+    def room_before_ego_m(self, now: Moment) -> float:
+        """From its front to the ego, where that is ahead on its line; infinite else."""
+        ego = now.ego
+        station_m, offset_m = self.line.project(ego.x_m + EGO_MIDDLE_M * np.cos(ego.yaw_rad), ego.y_m + EGO_MIDDLE_M * np.sin(ego.yaw_rad))
+        if abs(offset_m - self.offset_m) > IN_LANE_M or station_m < self.station_m:
+            return np.inf
+        return station_m - self.station_m - EGO_HALF_M - SIZES_M[self.kind][0] / 2.0
+
+
+def careful_speed_mps(room_m: float, wanted_mps: float, *, braking_mps2: float = 3.0) -> float:
+    """The highest speed up to a wanted one from which one can stop behind something standing."""
+    return min(wanted_mps, float(np.sqrt(2.0 * braking_mps2 * max(room_m - STANDING_GAP_M, 0.0))))
+
+
+@dataclass
+class Platoon:
+    """Runners on one line, the foremost first, who set out at once; none drives into another or into the ego."""
+
+    runners: list[Runner]
+    speed_mps: float
+    signals: tuple[SignalWish, ...] = ()
+
+    def enter(self) -> tuple[Actor, ...]:
+        """In a queue."""
+        return tuple(runner.actor() for runner in self.runners)
+
+    def step(self, now: Moment, tick_s: float) -> tuple[Actor, ...]:
+        """One tick on; who comes to the end of the line is gone."""
+        before_m = np.inf
+        for runner in self.runners:
+            half_m = SIZES_M[runner.kind][0] / 2.0
+            room_m = min(before_m - runner.station_m - half_m, runner.room_before_ego_m(now))
+            wanted_mps = careful_speed_mps(room_m, self.speed_mps)
+            runner.drive(tick_s, speed_mps=wanted_mps, change_mps2=1.8 if wanted_mps >= runner.speed_mps else 6.0)
+            before_m = runner.station_m - half_m
+        self.runners = [runner for runner in self.runners if runner.station_m < runner.line.length_m - 1.0]
+        return tuple(runner.actor() for runner in self.runners)
+
+
+def platoon(conflict: Conflict, rng: np.random.Generator, *, first_m: float, count: int, signals: tuple[SignalWish, ...] = ()) -> Platoon:
+    """A queue of cars on the way to a conflict, whose foremost front is first_m before it, or as far as the road goes."""
+    kinds = rng.choice(["car", "car", "car", "van"], count)
+    station_m = max(conflict.path_start_m - first_m, 12.0 * count)
+    runners = []
+    for i, kind in enumerate(kinds):
+        runners.append(Runner(f"platoon_{i}", str(kind), conflict.path, station_m - SIZES_M[str(kind)][0] / 2.0, 0.0, indicator=conflict.indicator))
+        station_m -= SIZES_M[str(kind)][0] + float(rng.uniform(3.5, 7.0))
+    return Platoon(runners, float(rng.uniform(9.0, 12.5)), signals)
