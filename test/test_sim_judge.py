@@ -13,11 +13,10 @@ import pytest
 from way_helpers import lane
 
 from mimic_contracts.vehicle import load_vehicle
+from mimic_sim import events
 from mimic_sim.actors import Actor
 from mimic_sim.ego import EgoMotion
-from mimic_sim.events import (
-    BLOCKED_BOX, FAILING_TO_YIELD, OUTSIDE_LANE, PEDESTRIAN_COLLISION, RED_LIGHT, STATIC_COLLISION, STOP_SIGN, VEHICLE_COLLISION, Event,
-)  # fmt: skip
+from mimic_sim.events import Event
 from mimic_sim.judge import NO_BOXES, Judge
 from mimic_sim.moment import Moment
 from mimic_sim.right_of_way import Link, conflicts, waiting_lines, zebras
@@ -46,7 +45,7 @@ def crossroads(*, rule: str = "", has_signal: bool = False) -> RoadNetwork:
         lane(":J_2_0", joining, ("east",)),
     ]
     inside = [replace(one, is_internal=True) for one in inside]
-    middle = np.array([LINE_X_M, 0.0])
+    middle, left = np.array([LINE_X_M, 0.0]), np.array([0.0, 1.4])
     return RoadNetwork(
         name="crossroads",
         lanes=(
@@ -57,7 +56,7 @@ def crossroads(*, rule: str = "", has_signal: bool = False) -> RoadNetwork:
             yielding(inside[0], ":J_1_0", ":J_2_0"), *inside[1:],
         ),
         crossings=(Path(centre_m=np.array([[30.0, -6.0], [30.0, 6.0]]), width_m=4.0),),
-        stop_lines=(StopLine(lane_id="west", rule=rule, left_m=middle + [0, 1.4], right_m=middle - [0, 1.4]),) if rule else (),
+        stop_lines=(StopLine(lane_id="west", rule=rule, left_m=middle + left, right_m=middle - left),) if rule else (),
         signals=tuple(
             Signal(signal_id="J", position_m=np.zeros(3), yaw_rad=0.0, lane_ids=(name,), link_indices=links)
             for name, links in (("west", (0,)), ("north", (1, 2)))
@@ -112,7 +111,7 @@ def standing(x_m: float, seconds: float) -> np.ndarray:
 @pytest.mark.parametrize(("shown", "is_run"), [("r", True), ("u", True), ("y", False), ("g", False), ("G", False), ("o", False)])
 def test_only_red_may_not_be_crossed(shown: str, is_run: bool) -> None:
     noted = judged(crossroads(rule="stop", has_signal=True), through(), signal=lambda _: shown + "rr")
-    assert kinds(noted) == [RED_LIGHT] * is_run
+    assert kinds(noted) == [events.RED_LIGHT] * is_run
     for event in noted:
         assert event.with_what == "west" and event.at_fault and event.ego_speed_mps == pytest.approx(5.0)
         assert event.time_s == pytest.approx((LINE_X_M + 30.0) / 5.0, abs=TICK_S + 1e-6)
@@ -123,7 +122,7 @@ def test_red_counts_where_the_bumper_crosses_the_line_and_when() -> None:
     assert judged(network, through(end_m=LINE_X_M - 0.01), signal=lambda _: "rrr") == []
     crossed_s = (LINE_X_M + 30.0) / 5.0
     assert judged(network, through(), signal=lambda t: "Grr" if t < crossed_s else "rrr") == [], "it turned red behind the bumper"
-    assert kinds(judged(network, through(), signal=lambda t: "rrr" if t < crossed_s + 2 * TICK_S else "Grr")) == [RED_LIGHT], "too early"
+    assert kinds(judged(network, through(), signal=lambda t: "rrr" if t < crossed_s + 2 * TICK_S else "Grr")) == [events.RED_LIGHT], "too early"
     waited = np.concatenate([through(end_m=LINE_X_M - 1.0), standing(LINE_X_M - 1.0, 10.0), through(LINE_X_M - 1.0)])
     assert judged(network, waited, signal=lambda t: "rrr" if t < 12.0 else "Grr") == []
 
@@ -135,12 +134,12 @@ def test_red_counts_where_the_bumper_crosses_the_line_and_when() -> None:
 def test_a_stop_sign_wants_a_stop_near_the_line(rule: str, waited_at_m: float | None, seconds: float, stopped: bool) -> None:
     at_m = LINE_X_M + (waited_at_m or 0.0)
     way = through() if waited_at_m is None else np.concatenate([through(end_m=at_m), standing(at_m, seconds), through(at_m)])
-    assert kinds(judged(crossroads(rule=rule), way)) == [STOP_SIGN] * (rule == "stop" and not stopped)
+    assert kinds(judged(crossroads(rule=rule), way)) == [events.STOP_SIGN] * (rule == "stop" and not stopped)
 
 
 def test_rolling_is_no_stop() -> None:
     rolled = np.concatenate([through(end_m=-14.0), through(-14.0, speed_mps=0.4, end_m=-9.0), through(-9.0)])
-    assert kinds(judged(crossroads(rule="stop"), rolled)) == [STOP_SIGN]
+    assert kinds(judged(crossroads(rule="stop"), rolled)) == [events.STOP_SIGN]
 
 
 # --- yielding -----------------------------------------------------------------------------------------------------
@@ -158,16 +157,16 @@ def from_north(gap_m: float, *, speed_mps: float = 10.0, stops: bool = False, at
 
 
 def crossing_s(noted: Sequence[Event]) -> list[str]:
-    return [event.kind for event in noted if event.kind == FAILING_TO_YIELD]
+    return [event.kind for event in noted if event.kind == events.FAILING_TO_YIELD]
 
 
-BEFORE_THE_CAR, JUST_IN_TIME = from_north(10.0), from_north(14.0)
+BEFORE_THE_CAR, JUST_IN_TIME = from_north(10.0), from_north(15.0)
 
 
 def test_pulling_out_before_a_car_with_priority_is_a_failure_to_yield() -> None:
     network = crossroads()
-    noted = judged(network, through(-35.0, end_m=5.0), actors=BEFORE_THE_CAR)
-    assert kinds(noted) == [FAILING_TO_YIELD] and noted[0].with_what == "1" and noted[0].other_speed_mps == 10.0
+    noted = judged(network, through(-35.0, end_m=0.5), actors=BEFORE_THE_CAR)
+    assert kinds(noted) == [events.FAILING_TO_YIELD] and noted[0].with_what == "1" and noted[0].other_speed_mps == 10.0
     assert judged(network, through(-35.0), actors=JUST_IN_TIME) == [], "the car would pass behind it without braking"
     assert judged(network, through(-35.0, end_m=-4.0), actors=BEFORE_THE_CAR) == [], "it waited"
     waited = np.concatenate([through(-35.0, end_m=-4.0), standing(-4.0, 4.0), through(-4.0)])
@@ -178,7 +177,7 @@ def test_those_who_need_not_brake_hard_are_not_hindered() -> None:
     network = crossroads()
     assert judged(network, through(-35.0), actors=from_north(3.0, speed_mps=4.0, stops=True, at_s=0.0)) == [], "it slows down by itself"
     assert judged(network, through(-35.0), actors=from_north(3.0, speed_mps=0.0)) == [], "it stands"
-    assert judged(network, through(-35.0, end_m=5.0), actors=from_north(10.0, indicator="right")) == [], "it will turn off"
+    assert judged(network, through(-35.0, end_m=0.5), actors=from_north(10.0, indicator="right")) == [], "it will turn off"
 
 
 def test_priority_is_what_the_network_says() -> None:
@@ -186,21 +185,22 @@ def test_priority_is_what_the_network_says() -> None:
     for network, lane_id, others in ((free, ":J_0_0", ()), (both, ":J_1_0", (":J_0_0",))):
         yielding(network.lane(lane_id), *others)
     for network in (free, both):  # nobody yields, or each to the other: first come, first served
-        assert judged(network, through(-35.0, end_m=5.0), actors=BEFORE_THE_CAR) == []
+        assert judged(network, through(-35.0, end_m=0.5), actors=BEFORE_THE_CAR) == []
 
 
 @pytest.mark.parametrize(
-    ("shown", "expected"), [("gG", [FAILING_TO_YIELD]), ("yg", [FAILING_TO_YIELD]), ("GG", []), ("gr", []), ("gy", []), ("rG", [RED_LIGHT])]
+    ("shown", "expected"),
+    [("gG", [events.FAILING_TO_YIELD]), ("yg", [events.FAILING_TO_YIELD]), ("GG", []), ("gr", []), ("gy", []), ("rG", [events.RED_LIGHT])],
 )
 def test_signals_decide_who_has_priority(shown: str, expected: list[str]) -> None:
     network = crossroads(rule="stop", has_signal=True)
-    assert kinds(judged(network, through(-35.0, end_m=5.0), actors=BEFORE_THE_CAR, signal=lambda _: shown + "r")) == expected
+    assert kinds(judged(network, through(-35.0, end_m=0.5), actors=BEFORE_THE_CAR, signal=lambda _: shown + "r")) == expected
 
 
 def test_who_is_inside_the_junction_no_longer_asks_its_signal() -> None:
     network = crossroads(rule="stop", has_signal=True)
     slow = from_north(3.0, speed_mps=8.0)
-    assert kinds(judged(network, through(-35.0, end_m=1.0), actors=slow, signal=lambda _: "grr")) == [FAILING_TO_YIELD]
+    assert kinds(judged(network, through(-35.0, end_m=1.0), actors=slow, signal=lambda _: "grr")) == [events.FAILING_TO_YIELD]
 
 
 def test_joining_before_a_faster_car_makes_it_brake() -> None:
@@ -211,7 +211,7 @@ def test_joining_before_a_faster_car_makes_it_brake() -> None:
         # the ego's rear bumper is at x = 8 m after 9.5 s; the car is on the joining lane's last metres then
         return lambda t: [actor(8.0 - gap_m - 2.25, 0.2, towards_deg=-10.0, speed_mps=speed_mps, indicator="left")] if abs(t - 9.5) < 0.05 else []
 
-    assert crossing_s(judged(network, through(-35.0), actors=follower(11.0, 1.5))) == [FAILING_TO_YIELD]
+    assert crossing_s(judged(network, through(-35.0), actors=follower(11.0, 1.5))) == [events.FAILING_TO_YIELD]
     assert crossing_s(judged(network, through(-35.0), actors=follower(7.0, 1.5))) == [], "hardly faster"
 
 
@@ -234,7 +234,7 @@ def person(y_m: float, *, walks_mps: float = 0.0) -> Callable[[float], list[Acto
     ],
 )
 def test_people_on_a_zebra_go_first(y_m: float, walks_mps: float, is_hindered: bool) -> None:
-    assert kinds(judged(crossroads(), through(0.0), actors=person(y_m, walks_mps=walks_mps))) == [FAILING_TO_YIELD] * is_hindered
+    assert kinds(judged(crossroads(), through(0.0), actors=person(y_m, walks_mps=walks_mps))) == [events.FAILING_TO_YIELD] * is_hindered
 
 
 def test_waiting_on_foot_for_a_standing_car_is_nobodys_fault() -> None:
@@ -252,7 +252,7 @@ def test_waiting_on_foot_for_a_standing_car_is_nobodys_fault() -> None:
 @pytest.mark.parametrize(
     ("front_m", "seconds", "shown", "queue_y_m", "expected"),
     [
-        (2.0, 4.0, "rG", 6.0, [BLOCKED_BOX]),
+        (2.0, 4.0, "rG", 6.0, [events.BLOCKED_BOX]),
         (2.0, 2.5, "rG", 6.0, []),  # not for long
         (2.0, 4.0, "rr", 6.0, []),  # nobody may go
         (2.0, 4.0, "rG", 60.0, []),  # nobody wants to
@@ -270,7 +270,7 @@ def test_standing_where_others_could_go_blocks_the_box(front_m: float, seconds: 
 
 def test_half_the_car_beside_the_lane_is_outside_unless_it_has_to_pass() -> None:
     network = crossroads()
-    assert kinds(judged(network, through(20.0), y_m=1.61)) == [OUTSIDE_LANE]
+    assert kinds(judged(network, through(20.0), y_m=1.61)) == [events.OUTSIDE_LANE]
     assert judged(network, through(20.0), y_m=1.59) == []
     assert judged(network, through(20.0), y_m=2.5, margin_m=np.inf) == []
 
@@ -278,17 +278,17 @@ def test_half_the_car_beside_the_lane_is_outside_unless_it_has_to_pass() -> None
 def test_what_is_hit_decides_the_kind_of_a_collision() -> None:
     network, way = crossroads(), through(40.0, end_m=60.0)
     ahead = {"x": 58.0, "y": 0.5, "speed_mps": 0.0}
-    assert kinds(judged(network, way, actors=lambda _: [actor(**ahead)])) == [VEHICLE_COLLISION]
-    assert kinds(judged(network, way, actors=lambda _: [actor(**ahead, kind="bicycle")])) == [VEHICLE_COLLISION]
-    assert kinds(judged(network, way, actors=lambda _: [actor(**ahead, kind="pedestrian")])) == [PEDESTRIAN_COLLISION]
+    assert kinds(judged(network, way, actors=lambda _: [actor(**ahead)])) == [events.VEHICLE_COLLISION]
+    assert kinds(judged(network, way, actors=lambda _: [actor(**ahead, kind="bicycle")])) == [events.VEHICLE_COLLISION]
+    assert kinds(judged(network, way, actors=lambda _: [actor(**ahead, kind="pedestrian")])) == [events.PEDESTRIAN_COLLISION]
     noted = judged(network, way, boxes=np.array([[58.0, 0.5, 0.3, 2.0, 1.0], [58.0, 9.0, 0.3, 2.0, 1.0]]))
-    assert kinds(noted) == [STATIC_COLLISION] and noted[0].with_what == "box_0"
+    assert kinds(noted) == [events.STATIC_COLLISION] and noted[0].with_what == "box_0"
     assert noted[0].progress_m == pytest.approx(100.0 + 57.0 - FRONT_M, abs=1.0)
 
 
 def test_who_drives_into_a_standing_ego_is_to_blame() -> None:
     hit = judged(crossroads(), standing(50.0, 4.0), actors=lambda t: [actor(40.0 + t, 0.0, speed_mps=1.0)])
-    assert kinds(hit) == [VEHICLE_COLLISION] and not hit[0].at_fault
+    assert kinds(hit) == [events.VEHICLE_COLLISION] and not hit[0].at_fault
     assert judged(crossroads(), standing(50.0, 4.0), actors=lambda t: [actor(38.0 + t, 0.0, speed_mps=1.0)]) == []
 
 
