@@ -70,17 +70,14 @@ class Conflict:
 
     def place(self, actor: Actor) -> float | None:
         """The station on the path of a vehicle's front bumper, None for one that is not on the path: it is elsewhere,
-        faces elsewhere, or shows before the junction that it will turn off."""
-        if actor.kind == "pedestrian":
+        faces elsewhere, or does not indicate that it goes this way, as everybody here does."""
+        if actor.kind == "pedestrian" or actor.indicator not in (self.indicator, "both"):
             return None
         station_m, left_m = self.path.project(actor.x_m, actor.y_m)
         if abs(left_m) > self.width_m / 2.0 or not 0.0 < station_m < self.path.length_m:
             return None
         turn = actor.yaw_rad - float(self.path.sample(self.path.yaw_rad, np.array([station_m]))[0])
-        front_m = station_m + actor.length_m / 2.0
-        if np.cos(turn) < np.cos(HEADING_RAD) or (front_m < self.path_inside_m and actor.indicator not in (self.indicator, "both")):
-            return None
-        return front_m
+        return station_m + actor.length_m / 2.0 if np.cos(turn) > np.cos(HEADING_RAD) else None
 
 
 @dataclass(frozen=True, kw_only=True)
