@@ -4,6 +4,7 @@ First who drove how well, beside the baselines; then each scenario class; then e
 the reason; then all the figures, and each drive with its film and its curves.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -14,13 +15,14 @@ from numpy.typing import NDArray
 from mimic_sim import drive_score, drive_statistics, judge
 from mimic_sim.drive_result import DriveResult
 from mimic_sim.drive_score import failure_of
-from mimic_sim.events import KINDS
+from mimic_sim.world import COMPLETED
 
 WIDTH_PX, HEIGHT_PX = 860, 150
 STYLE = (
     "body{font:15px system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}table{border-collapse:collapse;margin:.5em 0 1.5em}"
-    "td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:right;vertical-align:top}td:first-child,th:first-child,.text{text-align:left}"
-    "th{font-weight:600;background:#f7f7f5}small{color:#777;white-space:nowrap}svg{background:#f7f7f5;display:block;margin:.3em 0}video{width:100%}"
+    "td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:right;vertical-align:top}th{font-weight:600;background:#f7f7f5}"
+    "td:first-child,th:first-child,.wordy td:last-child,.wordy th:last-child{text-align:left}small{color:#777;white-space:nowrap;display:block}"
+    "svg{background:#f7f7f5;display:block;margin:.3em 0}video{width:100%}"
     "pre{white-space:pre-wrap;font-size:12px}.bad{color:#b00}.good{color:#1a7f4b}"
 )
 # Column: key of a score, factor and decimals to print it with.
@@ -45,7 +47,7 @@ def report_html(title: str, score: Score, drives: Sequence[tuple[DriveResult, Ma
     definitions = "".join(f"<pre>{escape(module.__doc__ or '')}</pre>" for module in (drive_score, judge, drive_statistics))
     return (
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(title)}</title><style>{STYLE}</style></head><body>"
-        f"<h1>{escape(title)}</h1>{_drivers_table(drivers)}{_classes_table(drivers)}{_routes_table(drives)}"
+        f"<h1>{escape(title)}</h1>{_drivers_table(drivers)}{_classes_table(drivers, [drive for drive, _ in drives])}{_routes_table(drives)}"
         f"<h2>All figures</h2><table>{figures}</table>{''.join(sections)}<h2>Definitions</h2>{definitions}</body></html>\n"
     )
 
@@ -55,21 +57,27 @@ def _drivers_table(drivers: Mapping[str, Score]) -> str:
     return "<p>Success is the mean of the classes' rates; small: 95 % interval over routes.</p>" + _table(["driver", *COLUMNS], rows)
 
 
-def _classes_table(drivers: Mapping[str, Score]) -> str:
-    """The classes: how the first driver fares and what it does wrong, and the others' success beside."""
+def _classes_table(drivers: Mapping[str, Score], drives: Sequence[DriveResult]) -> str:
+    """The classes: how the first driver, whose drives these are, fares and what it does wrong; the others' success beside."""
     (_, score), *others = drivers.items()
     per_class: Mapping[str, Score] = score.get("per_class", {})
     if not per_class:
         return ""
-    kinds = [kind for kind in KINDS if any(values[f"{kind}_count"] for values in per_class.values())]
     shown = ("routes", "success, %", "driving score")
-    header = ["class", *shown, *(f"{name}: success, %" for name, _ in others), *(kind.replace("_", " ") for kind in kinds)]
+    header = ["class", *shown, *(f"{name}: success, %" for name, _ in others), "what went wrong"]
     rows = []
     for scenario, values in per_class.items():
         beside = [_figure(other["per_class"][scenario], *COLUMNS["success, %"]) for _, other in others]
-        counts = [str(values[f"{kind}_count"] or "") for kind in kinds]
-        rows.append([escape(scenario), *(_figure(values, *COLUMNS[name]) for name in shown), *beside, *counts])
-    return "<h2>Scenario classes</h2>" + _table(header, rows)
+        wrong = Counter(what for drive in drives if drive.route.scenario == scenario for what in _wrongs(drive))
+        counts = ", ".join(f"{count} {escape(what)}" for what, count in wrong.most_common())
+        rows.append([escape(scenario), *(_figure(values, *COLUMNS[name]) for name in shown), *beside, counts])
+    return "<h2>Scenario classes</h2>" + _table(header, rows, is_wordy=True)
+
+
+def _wrongs(drive: DriveResult) -> list[str]:
+    """The kinds of what the ego is to blame for, and the ending if the route was not completed."""
+    ending = [] if drive.ended == COMPLETED else [drive.ended.partition(":")[0]]
+    return ending + [event.kind for event in drive.events if event.at_fault]
 
 
 def _routes_table(drives: Sequence[tuple[DriveResult, Mapping[str, float]]]) -> str:
@@ -77,16 +85,17 @@ def _routes_table(drives: Sequence[tuple[DriveResult, Mapping[str, float]]]) -> 
     for drive, values in sorted(drives, key=lambda pair: pair[1]["is_success"]):
         name, failure = escape(drive.route.route_id), failure_of(drive)
         reason = f"<span class='bad'>{escape(failure)}</span>" if failure else "<span class='good'>success</span>"
-        score = f"{values['driving_score']:.1f}"
-        rows.append([f"<a href='#{name}'>{name}</a>", escape(drive.route.scenario), f"{100.0 * values['route_completion']:.0f}", score, reason])
-    return "<h2>Routes</h2>" + _table(["route", "class", "completion, %", "driving score", "what went wrong"], rows)
+        figures = (escape(drive.route.scenario), f"{100.0 * values['route_completion']:.0f}", f"{values['driving_score']:.1f}")
+        rows.append([f"<a href='#{name}'>{name}</a>", *figures, reason])
+    return "<h2>Routes</h2>" + _table(["route", "class", "completion, %", "driving score", "what went wrong"], rows, is_wordy=True)
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """header: text; rows: HTML of each cell."""
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], *, is_wordy: bool = False) -> str:
+    """header: text; rows: HTML of each cell; is_wordy: the last column is text."""
     head = "".join(f"<th>{escape(name)}</th>" for name in header)
-    body = "".join("<tr>" + "".join(f"<td class='text'>{cell}</td>" if "<span" in cell else f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    css = " class='wordy'" if is_wordy else ""
+    return f"<table{css}><tr>{head}</tr>{body}</table>"
 
 
 def _figure(score: Score, key: str, factor: float, decimals: int) -> str:
@@ -115,7 +124,8 @@ def _drive_section(drive: DriveResult, figures: Mapping[str, float], video: str 
         curves += _curve("lateral acceleration, m/s²", c["progress_m"], c["speed_mps"] * c["yaw_rate_radps"], marks=(-3.0, 0.0, 3.0))
     ending = f"<p class='bad'>{escape(failure)}</p>" if failure else "<p class='good'>success</p>"
     film = f"<video controls src='{escape(video)}'></video>" if video else ""
-    return f"<h2 id='{escape(drive.route.route_id)}'>{escape(drive.route.route_id)}</h2>{ending}{film}{curves}<table>{rows}</table>"
+    name, table = escape(drive.route.route_id), f"<details><summary>figures</summary><table>{rows}</table></details>"
+    return f"<h2 id='{name}'>{name}</h2>{ending}{film}{curves}{table}"
 
 
 def _curve(caption: str, x: NDArray[np.float64], y: NDArray[np.float64], *, marks: Sequence[float]) -> str:

@@ -44,4 +44,4 @@ class Event:
             check_number(f"event.{name}", getattr(self, name))
 
     def __str__(self) -> str:
-        return f"{self.kind} with {self.with_what} at {self.time_s:.1f} s"
+        return f"{self.kind} at {self.time_s:.1f} s ({self.with_what})"

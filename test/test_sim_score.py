@@ -300,14 +300,14 @@ def test_the_report_holds_everything_and_fetches_nothing() -> None:
         "r.mp4",
         "<svg",
         "&lt;f&gt;",
-        "red_light with &lt;lane&gt; at 3.0 s",
+        "red_light at 3.0 s (&lt;lane&gt;)",
         "failed: no model",
         "expert: success",
         "curves",
     ):
         assert text in page, text
     assert "http" not in page and "<f>" not in page
-    assert page.index("red_light with") < page.index("success</span>"), "failures first"
+    assert page.index("red_light at") < page.index("success</span>"), "failures first"
 
 
 def arguments(command: object, *given: str) -> argparse.Namespace:
