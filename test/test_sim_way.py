@@ -1,6 +1,7 @@
 """Open ways: which lanes, what a navigation map says on them, and the expert through a town's junctions."""
 
 import argparse
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from mimic_sim.drive_score import score_route
 from mimic_sim.road_network import RoadNetwork, smooth_open
 from mimic_sim.route_spec import RouteSpec
 from mimic_sim.routing import ANNOUNCED_M, RUN_OUT_M, open_way, random_way, shortest_way
-from mimic_sim.world import COMPLETED, Simulation, World, world_on
+from mimic_sim.world import COMPLETED, OFF_ROAD, Simulation, World, build_world, world_on
 
 RIG = load_rig("mono")
 TURNS = chain(100.0, (-90.0, 7.0), 80.0, (90.0, 10.0), 90.0, (20.0, 30.0), 100.0)
@@ -206,3 +207,55 @@ def test_recordings_in_a_town_are_random_ways(tmp_path: Path, monkeypatch: pytes
     assert len(routes) >= 3 and all(route.start_lane and route.laps == 1.0 and route.start_m == 0.0 for route in routes)
     assert sum(world_on(TURNS, route).nominal_duration_s for route in routes) == pytest.approx(108.0, abs=20.0)
     assert routes == sim_command.routes_of(args)
+
+
+# What a drive along a way counts
+
+
+@given(st.floats(0.0, 1.0), st.floats(-12.0, 12.0), st.floats(-3.0, 3.0))
+def test_near_where_it_was_a_car_is_found_as_on_the_whole_line(share: float, ahead_m: float, left_m: float) -> None:
+    way = open_way(TURNS, ["road_0", ":junction_0", "road_1", ":junction_1", "road_2"])
+    station_m = share * way.line.length_m
+    goal_m = float(way.line.within(np.array(station_m + ahead_m)))
+    x, y, yaw = way.line.poses(np.array([goal_m]))[0]
+    place = x - left_m * np.sin(yaw), y + left_m * np.cos(yaw)
+    assert way.project_near(*place, station_m=station_m) == pytest.approx(way.line.project(*place), abs=1e-6)
+
+
+def test_near_the_seam_of_a_lap_a_car_is_found_too() -> None:
+    way = build_world(RouteSpec(route_id="lap")).way
+    for station_m in (0.0, 1.0, way.line.length_m - 1.0, way.line.length_m / 2.0):
+        for ahead_m in (-5.0, 0.0, 5.0):
+            x, y, _ = way.line.poses(np.array([station_m + ahead_m]))[0]
+            found_m, left_m = way.project_near(x, y, station_m=station_m)
+            assert (found_m - station_m - ahead_m + 50.0) % way.line.length_m == pytest.approx(50.0, abs=1e-3) and abs(left_m) < 1e-3
+
+
+def test_a_short_cut_is_off_the_road_and_no_progress() -> None:
+    there_and_back = world_of(chain(100.0, (-90.0, 7.0), 40.0, (-90.0, 7.0), 100.0))
+    with Simulation(replace(there_and_back, route=replace(there_and_back.route, start_m=50.0))) as simulation:
+        while not simulation.ended:
+            simulation.ego = replace(simulation.ego, y_m=simulation.ego.y_m - 1.0)
+            simulation.advance(None, mode="engaged")
+        result = simulation.result()
+    assert result.ended == OFF_ROAD and result.columns["y_m"][-1] == pytest.approx(-30.0, abs=1.1)
+    assert np.abs(result.columns["progress_m"]).max() < 1.0
+    assert [event.kind for event in result.events] == ["outside_lane"]
+
+
+def test_a_stretch_with_a_necessary_pass_has_no_lane_to_keep() -> None:
+    result = expert_drive(world_of(end_lane="road_1", passes_m=((20.0, 40.0), (60.0, 61.0))))
+    progress_m, is_free = result.columns["progress_m"], np.isinf(result.columns["lane_margin_m"])
+    assert is_free.tolist() == [20.0 <= s <= 40.0 or 60.0 <= s <= 61.0 for s in progress_m]
+    assert score_route(result, result)["is_success"] == 1.0
+
+
+def test_what_stands_on_the_road_is_hit_and_ends_what_counts() -> None:
+    world = replace(world_of(end_lane="road_1"), static_boxes=np.array([[60.0, 0.5, 0.0, 1.0, 1.0]]))
+    result = expert_drive(world)
+    (event,) = result.events
+    assert (event.kind, event.with_what) == ("static_collision", "box_0") and event.ego_speed_mps > 5.0
+    score = score_route(result, result)
+    assert result.ended == COMPLETED and score["is_success"] == 0.0
+    assert score["route_completion"] == pytest.approx((59.5 - 3.7) / result.length_m, abs=0.01)
+    assert score["driving_score"] == pytest.approx(100.0 * score["route_completion"] / 1.6)
