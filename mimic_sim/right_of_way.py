@@ -17,6 +17,7 @@ VEHICLE_WIDTH_M = 2.0  # of those who cross: a wide car
 JUNCTION_M = 80.0  # no junction is larger
 APPROACH_M = 80.0  # of a crossing lane that is watched before the junction
 MERGE_M = 10.0  # beyond a junction, in which one who joins is still joining
+KERB_M = 0.3  # into a zebra: who is nearer to its end waits
 HEADING_RAD = np.radians(45.0)
 
 Points = NDArray[np.float64]
@@ -90,8 +91,11 @@ class Zebra:
     path: Path
 
     def holds(self, x_m: float, y_m: float) -> bool:
-        """Whether a person there is on it."""
-        return bool(distances_m(np.array([[x_m, y_m]]), self.path.centre_m)[0] <= self.path.width_m / 2.0)
+        """Whether a person there is on it, and not still at the kerb."""
+        place, ends = np.array([x_m, y_m]), self.path.centre_m[[0, -1]]
+        along = (ends[::-1] - ends) / np.hypot(*(ends[1] - ends[0]))
+        is_past_kerbs = bool((((place - ends) * along).sum(axis=1) > KERB_M).all())
+        return is_past_kerbs and bool(distances_m(place[None], self.path.centre_m)[0] <= self.path.width_m / 2.0)
 
 
 def waiting_lines(network: RoadNetwork, way: Way) -> tuple[WaitingLine, ...]:

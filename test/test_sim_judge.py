@@ -35,7 +35,7 @@ def yielding(one: Lane, *others: str) -> Lane:
     return one
 
 
-def crossroads(*, rule: str = "", has_signal: bool = False) -> RoadNetwork:
+def crossroads(*, rule: str = "", has_signal: bool = False, zebra_from_m: float = -6.0) -> RoadNetwork:
     """rule: of the line before the junction on the ego's way, if any."""
     quarter = np.linspace(0.0, np.pi / 2.0, 9)
     joining = np.stack([10.0 - 10.0 * np.cos(quarter), 10.0 - 10.0 * np.sin(quarter)], axis=1)
@@ -55,7 +55,7 @@ def crossroads(*, rule: str = "", has_signal: bool = False) -> RoadNetwork:
             lane("south", [[0, -10], [0, -50], [0, -100]]),
             yielding(inside[0], ":J_1_0", ":J_2_0"), *inside[1:],
         ),
-        crossings=(Path(centre_m=np.array([[30.0, -6.0], [30.0, 6.0]]), width_m=4.0),),
+        crossings=(Path(centre_m=np.array([[30.0, zebra_from_m], [30.0, 6.0]]), width_m=4.0),),
         stop_lines=(StopLine(lane_id="west", rule=rule, left_m=middle + left, right_m=middle - left),) if rule else (),
         signals=tuple(
             Signal(signal_id="J", position_m=np.zeros(3), yaw_rad=0.0, lane_ids=(name,), link_indices=links)
@@ -242,6 +242,7 @@ def test_waiting_on_foot_for_a_standing_car_is_nobodys_fault() -> None:
     assert judged(crossroads(), stopped, actors=person(0.0)) == []
     passed = np.concatenate([stopped, through(27.5)])
     assert judged(crossroads(), passed, actors=lambda t: person(0.0 + 1.4 * t)(t) if t < 4.0 else []) == []
+    assert judged(crossroads(zebra_from_m=-1.7), through(0.0), actors=person(-1.8)) == [], "still at the kerb"
     off_the_zebra = lambda _: [actor(20.0, 1.8, kind="pedestrian", speed_mps=0.0)]  # noqa: E731
     assert judged(crossroads(), through(0.0), actors=off_the_zebra) == []
 
