@@ -3,7 +3,7 @@
 Collisions, by what is hit (collisions.py says whose fault each is). And, always the ego's fault:
 
 - red_light: the front bumper crosses the line of a signal that was red, or red and yellow, when the tick began.
-- stop_sign: it crosses the line of a stop sign or an all-way stop, and has not stood within the 3 m before it.
+- stop_sign: it crosses the line of a stop sign or an all-way stop, and has not stood from 3 m before to 1 m past it.
 - failing_to_yield, to a vehicle: the ego is where a lane crosses or joins its way that has priority over it, and a
   vehicle that comes along there, and doesn't face red or yellow, would have to brake harder than 3 m/s² not to reach the
   ego: to stop before the crossing, unless the ego is out of it sooner at its present speed; or, where it joins, to get
@@ -27,16 +27,17 @@ from mimic_sim.actors import Actor
 from mimic_sim.collisions import ContactWatch, ego_box, touching
 from mimic_sim.events import Event
 from mimic_sim.moment import Moment
-from mimic_sim.right_of_way import SIGNAL, Conflict, Link, Zebra, conflicts, waiting_lines, zebras
+from mimic_sim.right_of_way import Conflict, Link, Zebra, conflicts, waiting_lines, zebras
 from mimic_sim.road_network import RoadNetwork
 from mimic_sim.routing import Way
 
 STOOD_MPS = 0.2  # slower than this the ego stands, as far as anybody could tell
-BEFORE_LINE_M = 3.0
+BEFORE_LINE_M, PAST_LINE_M = 3.0, 1.0  # where standing counts as a stop: SUMO's cars stop half a metre past the line
 HARD_BRAKING_MPS2 = 3.0
 STOP_SHORT_M = 1.0  # those who are hindered may stop so far into the conflict: the edge of it is wide
 ZEBRA_MPS = 0.5  # slower than this the ego lets people pass
 ASIDE_M = 1.0
+OFF_WAY_M = 3.0  # farther beside its way the ego is somewhere else, and in nobody's way there
 BLOCKING_S = 3.0
 HELD_UP_M = 15.0
 HELD_UP_MPS = 0.5
@@ -82,7 +83,7 @@ class Judge:
         found = [event(events.STATIC_COLLISION, what) for what in self._static_contacts(place)]
         found += [event(kind, lane_id) for kind, lane_id in self._lines_crossed(place)]
         found += [event(events.FAILING_TO_YIELD, actor) for actor in self._hindered(place, moment) + self._hindered_on_foot(place, moment)]
-        found += [event(events.BLOCKED_BOX, actor) for actor in self._held_up(place, moment, time_s)]
+        found += [event(events.BLOCKED_BOX, lane_id) for lane_id in self._blocked_boxes(place, moment, time_s)]
         if place.offset_m > lane_margin_m + self.vehicle.width_m / 2.0:
             found.append(event(events.OUTSIDE_LANE, "lane"))
         self._front_m, self._shown = place.front_m, moment.signals
@@ -102,15 +103,17 @@ class Judge:
         """Kind and lane of each line crossed wrongly in this tick."""
         found = []
         for line in self.lines:
-            if self._front_m is None or not self._front_m < line.station_m <= place.front_m:
-                continue
-            if line.rule == SIGNAL and line.link is not None:
+            if line.link is not None and self._passes(line.station_m, place):
                 self._entered_on[line.link] = shown = line.link.shown(self._shown)
                 if shown in ("r", "u"):
                     found.append((events.RED_LIGHT, line.lane_id))
-            elif line.rule in ("stop", "all_way_stop") and not line.station_m - BEFORE_LINE_M <= self._stood_at_m <= line.station_m:
+            has_stopped = line.station_m - BEFORE_LINE_M <= self._stood_at_m <= line.station_m + PAST_LINE_M
+            if line.rule in ("stop", "all_way_stop") and not has_stopped and self._passes(line.station_m + PAST_LINE_M, place):
                 found.append((events.STOP_SIGN, line.lane_id))
         return found
+
+    def _passes(self, station_m: float, place: "_Place") -> bool:
+        return self._front_m is not None and self._front_m < station_m <= place.front_m
 
     def _hindered(self, place: "_Place", moment: Moment) -> list[Actor]:
         """The vehicles with priority that would have to brake hard for the ego."""
@@ -130,44 +133,43 @@ class Judge:
             return []
         here = [zebra for zebra in self.zebras if zebra.start_m <= place.front_m <= zebra.end_m]
         people = [actor for actor in moment.actors if actor.kind == "pedestrian"]
-        return [person for zebra in here for person in people if self._is_in_the_way(zebra, person, place.rear_m)]
+        return [person for zebra in here for person in people if self._is_in_the_way(zebra, person, place)]
 
-    def _is_in_the_way(self, zebra: Zebra, person: Actor, rear_m: float) -> bool:
+    def _is_in_the_way(self, zebra: Zebra, person: Actor, place: "_Place") -> bool:
         if not zebra.holds(person.x_m, person.y_m):
             return False
         line = self.way.line
         station_m, left_m = self.way.project_near(person.x_m, person.y_m, station_m=zebra.start_m)
         leftwards_mps = person.speed_mps * np.sin(person.yaw_rad - line.sample(line.yaw_rad, np.array([station_m]))[0])
+        left_m -= place.left_m
         beside_m = abs(left_m) - self.vehicle.width_m / 2.0
         walks_away = beside_m > 0.0 and leftwards_mps * np.sign(left_m) > 0.1
-        return station_m > rear_m and beside_m < ASIDE_M and not walks_away
+        return station_m > place.rear_m and beside_m < ASIDE_M and not walks_away
 
-    def _held_up(self, place: "_Place", moment: Moment, time_s: float) -> list[Actor]:
+    def _blocked_boxes(self, place: "_Place", moment: Moment, time_s: float) -> list[str]:
+        """The lanes of the way on which the ego stands before somebody who is free to go."""
         if self._stands_since_s is None or time_s - self._stands_since_s < BLOCKING_S:
             return []
-        found = []
-        for conflict in self._occupied(place):
-            is_free = conflict.has_priority if conflict.link is None else conflict.link.shown(moment.signals) == "G"
-            for actor in moment.actors if is_free else ():
-                at_m = conflict.place(actor)
-                if at_m is not None and 0.0 <= conflict.path_start_m - at_m < HELD_UP_M and actor.speed_mps < HELD_UP_MPS:
-                    found.append(actor)
-        return found
+        return sorted({conflict.lane_id for conflict in self._occupied(place) if _holds_up(conflict, moment)})
 
     def _occupied(self, place: "_Place") -> list[Conflict]:
         """The conflicts that a part of the ego is in."""
+        if abs(place.left_m) > OFF_WAY_M:
+            return []
         return [conflict for conflict in self.conflicts if conflict.start_m <= place.front_m and place.rear_m <= conflict.end_m]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Place:
-    """Where the ego is: stations of its bumpers on the way; how far the farther axle's middle is from the lane's."""
+    """Where the ego is: stations of its bumpers on the way; how far left of the lane's middle its front is; and how far
+    the middle of the farther axle is from it."""
 
     pose: NDArray[np.float64]
     rear_bumper: NDArray[np.float64]
     speed_mps: float
     front_m: float
     rear_m: float
+    left_m: float
     offset_m: float
 
     @classmethod
@@ -179,19 +181,28 @@ class _Place:
             x, y = ego.pose[:2] + reach_m * ahead
             return way.project_near(x, y, station_m=station_m)
 
-        front_m, _ = on_way(vehicle.length_m - vehicle.rear_overhang_m)
+        front_m, left_m = on_way(vehicle.length_m - vehicle.rear_overhang_m)
         return cls(
             pose=ego.pose,
             rear_bumper=ego.pose[:2] - vehicle.rear_overhang_m * ahead,
             speed_mps=ego.speed_mps,
             front_m=front_m,
             rear_m=front_m - vehicle.length_m,
+            left_m=left_m,
             offset_m=max(abs(on_way(reach_m)[1]) for reach_m in (0.0, vehicle.wheelbase_m)),
         )
 
 
 def _collision_with(actor: Actor) -> str:
     return events.PEDESTRIAN_COLLISION if actor.kind == "pedestrian" else events.VEHICLE_COLLISION
+
+
+def _holds_up(conflict: Conflict, moment: Moment) -> bool:
+    """Whether a vehicle that is free to go stands before a conflict."""
+    if not (conflict.has_priority if conflict.link is None else conflict.link.shown(moment.signals) == "G"):
+        return False
+    places = (conflict.place(actor) for actor in moment.actors if actor.speed_mps < HELD_UP_MPS)
+    return any(at_m is not None and 0.0 <= conflict.path_start_m - at_m < HELD_UP_M for at_m in places)
 
 
 def _may_go(conflict: Conflict, at_m: float, signals: Mapping[str, str]) -> bool:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,11 +70,19 @@ class Conflict:
     own_link: Link | None
     link: Link | None
 
+    @cached_property
+    def _bounds(self) -> tuple[list[float], list[float]]:
+        points = np.stack([self.path.x_m, self.path.y_m], axis=1)
+        return (points.min(axis=0) - self.width_m).tolist(), (points.max(axis=0) + self.width_m).tolist()
+
     def place(self, actor: Actor) -> float | None:
         """The station on the path of a vehicle's front bumper, None for one that is not on the path: it is elsewhere,
         faces elsewhere, or does not indicate that it goes this way, as everybody here does."""
         if actor.kind == "pedestrian" or actor.indicator not in (self.indicator, "both"):
             return None
+        (low_x, low_y), (high_x, high_y) = self._bounds
+        if not (low_x <= actor.x_m <= high_x and low_y <= actor.y_m <= high_y):
+            return None  # sooner than by projecting
         station_m, left_m = self.path.project(actor.x_m, actor.y_m)
         if abs(left_m) > self.width_m / 2.0 or not 0.0 < station_m < self.path.length_m:
             return None

@@ -129,7 +129,8 @@ def test_red_counts_where_the_bumper_crosses_the_line_and_when() -> None:
 
 @pytest.mark.parametrize("rule", ["stop", "give_way"])
 @pytest.mark.parametrize(
-    ("waited_at_m", "seconds", "stopped"), [(-1.0, 0.5, True), (-2.9, 0.5, True), (-3.2, 0.5, False), (-8.0, 5.0, False), (None, 0.0, False)]
+    ("waited_at_m", "seconds", "stopped"),
+    [(-1.0, 0.5, True), (0.9, 0.5, True), (1.2, 0.5, False), (-2.9, 0.5, True), (-3.2, 0.5, False), (-8.0, 5.0, False), (None, 0.0, False)],
 )
 def test_a_stop_sign_wants_a_stop_near_the_line(rule: str, waited_at_m: float | None, seconds: float, stopped: bool) -> None:
     at_m = LINE_X_M + (waited_at_m or 0.0)
@@ -245,6 +246,16 @@ def test_waiting_on_foot_for_a_standing_car_is_nobodys_fault() -> None:
     assert judged(crossroads(zebra_from_m=-1.7), through(0.0), actors=person(-1.8)) == [], "still at the kerb"
     off_the_zebra = lambda _: [actor(20.0, 1.8, kind="pedestrian", speed_mps=0.0)]  # noqa: E731
     assert judged(crossroads(), through(0.0), actors=off_the_zebra) == []
+
+
+def test_beside_the_way_nobody_is_in_the_way() -> None:
+    assert kinds(judged(crossroads(), through(-35.0, end_m=0.5), actors=BEFORE_THE_CAR, y_m=-3.2)) == [events.OUTSIDE_LANE]
+    assert kinds(judged(crossroads(), through(0.0), actors=person(0.0), y_m=-3.2)) == [events.OUTSIDE_LANE]
+    assert kinds(judged(crossroads(), through(0.0), actors=person(-3.0), y_m=-3.2)) == [
+        events.OUTSIDE_LANE,
+        events.FAILING_TO_YIELD,
+        events.PEDESTRIAN_COLLISION,
+    ]
 
 
 # --- boxes, lanes, contacts ---------------------------------------------------------------------------------------
