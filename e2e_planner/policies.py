@@ -5,10 +5,17 @@ from importlib import import_module
 from pathlib import Path
 
 from e2e_planner.baselines import ConstantVelocity, HoldLast
+from e2e_planner.rule_based import RoutePursuit, RuleBasedOracle, RuleBasedPerceived
 from mimic_contracts.errors import MimicError
 from mimic_contracts.policy import Policy
 
-BUILT_IN: dict[str, Callable[[], Policy]] = {"constant_velocity": ConstantVelocity, "hold_last": HoldLast}
+BUILT_IN: dict[str, Callable[[], Policy]] = {
+    "constant_velocity": ConstantVelocity,
+    "hold_last": HoldLast,
+    "route_pursuit": RoutePursuit,
+    "rule_based_oracle": RuleBasedOracle,
+    "rule_based_perceived": RuleBasedPerceived,
+}
 FORMS = f"a run directory, an .onnx file with its card, module:Class, or one of {', '.join(BUILT_IN)}"
 
 

@@ -59,6 +59,7 @@ class RuleParameters:
     yield_braking_mps2: float = 3.5  # with which one who has to yield is thought to stop at the latest
     conflict_margin_m: float = 1.0  # before a conflict where the front waits
     creep_mps: float = 2.0
+    enough_sight_m: float = 60.0  # of a lane with right of way; nobody's camera sees further to the side
     look_s: float = 1.0  # at the edge of a lane that is seen for too short a way
     room_m: float = 1.5  # beyond a junction, besides the car's own length
     queue_mps: float = 1.5  # slower traffic behind a junction is a queue
@@ -66,6 +67,7 @@ class RuleParameters:
     kerb_m: float = 5.0  # beside the corridor, from which people set foot on a crossing
     pedestrian_gap_s: float = 1.0
     crossing_margin_m: float = 1.2
+    waiting_person_m: float = 2.5  # beside the corridor, at a crossing
     # Passing
     standing_s: float = 2.0  # after which a vehicle counts as left there, not as a lead
     clearance_m: float = 0.9

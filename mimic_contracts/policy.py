@@ -12,6 +12,7 @@ class Policy(Protocol):
     """Pure: the same observations since `reset` give plans with the same canonical bytes.
 
     spec: what its plans mean; rig_name: the rig that it needs, or None when it needs no pictures.
+    Optional: needs_scene = True makes the simulator fill in observation.scene, which costs time; without it there is none.
     """
 
     spec: ActionSpec

@@ -1,0 +1,193 @@
+"""Who is, or will be, on the ego's path: leads to follow, and claims to give way to or to go before."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from e2e_planner.rule_forecast import STEP_S, Forecast
+from e2e_planner.rule_parameters import CLEARANCE_SPEEDS_MPS, CLEARANCES_M, Body, RuleParameters
+from e2e_planner.rule_path import Path
+from e2e_planner.rule_speed import Lead, Motion
+from e2e_planner.rule_tracks import Track
+
+MERGE_M = 10.0  # of the ego's path that one claims who will then drive along it
+ALONG = 0.5  # cosine of the directions from which on two go the same way
+ACROSS = 0.9  # cosine below which a person's way leads across the road
+BESIDE_M = 1.0  # one beside the front bumper by less is ahead
+PERSON_RADIUS_M = 0.35
+NEAR_MISS_M = 4.0  # between an oncoming one and the front bumper
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A stretch of the path, by arc length, that somebody will be on between two times, s from now.
+
+    lane_ids: the lanes that it takes; speed_mps: its own; is_person; may_stop: it still could, before it gets there.
+    """
+
+    track_id: int
+    start_m: float
+    end_m: float
+    from_s: float
+    to_s: float
+    lane_ids: tuple[str, ...] = ()
+    speed_mps: float = 0.0
+    is_merging: bool = False
+    is_person: bool = False
+    may_stop: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class OnPath:
+    """A forecast (or K tracks now) in the path's coordinates: extents along s_m ± along_m and gap_m to the car's side, (T,)."""
+
+    forecast: Forecast
+    s_m: Values
+    offset_m: Values
+    along_m: Values
+    gap_m: Values
+    cosine: Values
+
+
+def on_path(forecasts: Sequence[Forecast], path: Path, body: Body) -> list[OnPath]:
+    """Each forecast, projected on the path."""
+    if not forecasts:
+        return []
+    poses = np.stack([f.poses for f in forecasts])
+    shape = poses.shape[:2]
+    s, offset, yaw = path.project(poses[..., :2].reshape(-1, 2))
+    s, offset, yaw = s.reshape(shape), offset.reshape(shape), yaw.reshape(shape)
+    turn = poses[..., 2] - yaw
+    cosine, sine = np.cos(turn), np.sin(turn)
+    half_length = np.array([f.track.agent.length_m / 2.0 for f in forecasts])[:, None]
+    half_width = np.array([f.track.agent.width_m / 2.0 for f in forecasts])[:, None]
+    along = half_length * np.abs(cosine) + half_width * np.abs(sine)
+    across = half_length * np.abs(sine) + half_width * np.abs(cosine)
+    gap = np.abs(offset) - across - body.half_width_m
+    return [OnPath(*row) for row in zip(forecasts, s, offset, along, gap, cosine, strict=True)]
+
+
+def leads_now(projected: Sequence[OnPath], body: Body, parameters: RuleParameters, *, waited_for: frozenset[int]) -> list[Lead]:
+    """Those in the corridor ahead, going the same way or standing; waited_for: those that the ego would pass."""
+    leads = {}
+    for seen in projected:
+        agent = seen.forecast.track.agent
+        ahead_m = float(seen.s_m[0] - seen.along_m[0] - body.front_m)
+        is_going_along = seen.cosine[0] > ALONG or agent.speed_mps < parameters.queue_mps
+        if seen.gap_m[0] < _margin(seen.forecast.track, parameters) and is_going_along and ahead_m > -BESIDE_M:
+            braking = min(max(seen.forecast.track.acceleration_mps2, -parameters.emergency_braking_mps2), 0.0)
+            leads[agent.track_id] = Lead(
+                gap_m=ahead_m,
+                speed_mps=max(agent.speed_mps * float(seen.cosine[0]), 0.0),
+                acceleration_mps2=braking if agent.brake or braking < -0.7 else 0.0,
+                gap_wanted_m=parameters.passing_gap_m if agent.track_id in waited_for else parameters.standing_gap_m,
+            )
+    return list(leads.values())
+
+
+def leads_to_come(projected: Sequence[OnPath], going: Motion, body: Body, parameters: RuleParameters, *, priority: frozenset[str]) -> list[Lead]:
+    """Those about to drive into the corridor ahead: cutting in, pulling out with an indicator on, or oncoming in it.
+
+    going: how the ego goes on if nobody else comes.
+    """
+    leads = {}
+    for seen in projected:
+        track = seen.forecast.track
+        agent = track.agent
+        if track.is_person or seen.gap_m[0] < _margin(track, parameters) and seen.cosine[0] > -ALONG:
+            continue
+        in_corridor = seen.gap_m < _margin(track, parameters)
+        times = STEP_S * np.arange(len(seen.s_m))
+        ego_m = np.interp(times, 0.1 * np.arange(len(going.s_m)), going.s_m)
+        ahead_m = seen.s_m - seen.along_m - body.front_m
+        if _signals_into(seen, parameters):
+            leads[agent.track_id] = Lead(gap_m=float(ahead_m[0]), speed_mps=agent.speed_mps, acceleration_mps2=0.0, gap_wanted_m=parameters.standing_gap_m, is_expected=True)
+        elif in_corridor.any():
+            first = int(np.argmax(in_corridor))
+            meets = in_corridor & (ahead_m < ego_m + NEAR_MISS_M) & (seen.s_m + seen.along_m > ego_m - body.rear_m)
+            if seen.cosine[first] > ALONG and priority.isdisjoint(seen.forecast.lane_ids) and times[first] <= parameters.cut_in_s and ahead_m[first] > ego_m[first] - BESIDE_M:
+                gap = float(ahead_m[first] - seen.forecast.driven_m[first])
+                leads[agent.track_id] = Lead(gap_m=gap, speed_mps=agent.speed_mps, acceleration_mps2=0.0, gap_wanted_m=parameters.standing_gap_m, is_expected=True)
+            elif seen.cosine[first] < -ALONG and first == 0 and ahead_m[0] > 0.0 and meets.any():
+                leads[agent.track_id] = Lead(gap_m=float(ahead_m[0]) / 2.0, speed_mps=0.0, acceleration_mps2=0.0, gap_wanted_m=0.0)
+    return list(leads.values())
+
+
+def claims(projected: Sequence[OnPath], parameters: RuleParameters) -> list[Claim]:
+    """What those who cross the path, or merge into it, claim of it."""
+    result = []
+    for seen in projected:
+        track, p = seen.forecast.track, parameters
+        inside = (seen.gap_m < _claim_margin(seen, p)) & (seen.s_m + seen.along_m > 0.0)
+        first = int(np.argmax(inside))
+        is_along_now = first == 0 and seen.cosine[0] > ALONG and not track.is_person
+        if not inside.any() or is_along_now or (track.is_person and seen.forecast.driven_m[-1] < 1.0 and first > 0):
+            continue
+        is_merging = bool(seen.cosine[first] > ALONG)
+        end = first + int(np.argmin(inside[first:])) if not inside[first:].all() else len(inside)
+        if is_merging:
+            near = seen.s_m[first:end] - seen.along_m[first:end] < seen.s_m[first] + MERGE_M
+            end = first + max(int(near.sum()), 1)
+        low, high = (seen.s_m - seen.along_m)[first:end].min(), (seen.s_m + seen.along_m)[first:end].max()
+        stopping_m = track.agent.speed_mps**2 / (2.0 * p.yield_braking_mps2) + 1.0
+        result.append(
+            Claim(
+                track_id=track.agent.track_id,
+                start_m=float(low),
+                end_m=float(min(high, low + MERGE_M + 2.0 * seen.along_m[first]) if is_merging else high),
+                from_s=max(first - 1, 0) * STEP_S * (1.0 - p.speed_doubt),
+                to_s=end * STEP_S * (1.0 + p.speed_doubt) if end < len(inside) else np.inf,
+                lane_ids=seen.forecast.lane_ids,
+                speed_mps=track.agent.speed_mps,
+                is_merging=is_merging,
+                is_person=track.is_person,
+                may_stop=not track.is_person and first > 0 and bool(seen.forecast.driven_m[first] > stopping_m),
+            )
+        )
+    return result
+
+
+def is_blocked(claim: Claim, going: Motion, body: Body, *, before_s: float, after_s: float) -> bool:
+    """Whether the ego, going on like this, would be on the claimed stretch too near in time.
+
+    before_s: between the ego's leaving and the other's arrival; after_s: between the other's leaving and the ego's arrival.
+    """
+    enters_s, leaves_s = going.time_s(claim.start_m - body.front_m), going.time_s(claim.end_m + body.rear_m)
+    if claim.is_merging and leaves_s < np.inf:  # the one behind needs time to become as slow as the ego
+        before_s += max(claim.speed_mps - float(np.interp(leaves_s, 0.1 * np.arange(len(going.s_m)), going.speed_mps)), 0.0) * 0.2
+    return not (leaves_s + before_s <= claim.from_s or enters_s >= claim.to_s + after_s)
+
+
+def clearance_speeds(projected: Sequence[OnPath], path: Path, body: Body, parameters: RuleParameters) -> Values:
+    """(N,) how fast the path can be driven past what stands or walks slowly beside it."""
+    limit = np.full(len(path.s_m), np.inf)
+    for seen in projected:
+        track = seen.forecast.track
+        gap = float(seen.gap_m[0]) - (PERSON_RADIUS_M if track.is_person else 0.0)
+        if track.agent.speed_mps < parameters.queue_mps and _margin(track, parameters) <= gap < CLEARANCES_M[-1]:
+            beside = np.abs(path.s_m + body.front_m / 2.0 - seen.s_m[0]) < seen.along_m[0] + body.length_m / 2.0
+            limit[beside] = np.minimum(limit[beside], np.interp(gap, CLEARANCES_M, CLEARANCE_SPEEDS_MPS))
+    return limit
+
+
+def _margin(track: Track, parameters: RuleParameters) -> float:
+    """Beside the car: one who stands is passed more closely than one who drives."""
+    return parameters.corridor_margin_m if track.agent.speed_mps > parameters.standstill_mps else parameters.corridor_margin_m / 2.0
+
+
+def _claim_margin(seen: OnPath, parameters: RuleParameters) -> float:
+    """Beside the car: wide for a person who walks across, not for one on the pavement along the road."""
+    is_crossing = seen.forecast.track.is_person and abs(seen.cosine[0]) < ACROSS and seen.forecast.driven_m[-1] > 1.0
+    return parameters.crossing_margin_m if is_crossing else _margin(seen.forecast.track, parameters)
+
+
+def _signals_into(seen: OnPath, parameters: RuleParameters) -> bool:
+    """Whether one beside the corridor, going the same way ahead of the ego, indicates towards it."""
+    track = seen.forecast.track
+    towards = "left" if seen.offset_m[0] < 0.0 else "right"
+    is_beside = 0.0 < seen.gap_m[0] < 2.5 and seen.s_m[0] - seen.along_m[0] > 0.0 and seen.cosine[0] > ALONG
+    return track.agent.indicator == towards and is_beside and track.standing_s < parameters.patience_s
