@@ -5,6 +5,7 @@ the path on which the car steers to it; who is on that path or will be; where to
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from mimic_contracts.vehicle import VehicleSpec, load_vehicle
 
 VEHICLE = "simulator"  # whose size and limits are planned for, unless another is given
 CURVATURE_SHARE = 0.9  # of the vehicle's limit: the rest is for the tracker
+EMERGENCY_AHEAD_S = 1.0  # a plan that brakes as hard later may still become calm
 Values = NDArray[np.float64]
 
 
@@ -73,7 +75,7 @@ class RoutePursuit:
     def _plan(self, observation: Observation, scene: Scene, speed_mps: float) -> Plan:
         route = route_line(scene.lanes)
         path = self._steer(observation, route, np.zeros(len(route.line.s_m)), speed_mps)
-        motion = self._roll(observation, speed_mps, self._limits(route, path), (), math.inf, CAR.times_s[-1])
+        motion = self._roll(observation, speed_mps, self._limits(route, path), duration_s=CAR.times_s[-1])
         return self._as_plan(observation, path, motion)
 
     def _steer(self, observation: Observation, route: RouteLine, offset_m: Values, speed_mps: float) -> Path:
@@ -106,7 +108,9 @@ class RoutePursuit:
         limit[path.station_m > route.seen_m] = np.minimum(limit[path.station_m > route.seen_m], p.end_of_view_mps)
         return limit
 
-    def _roll(self, observation: Observation, speed_mps: float, limit_mps: Values, leads: tuple[Lead, ...], stop_m: float, duration_s: float) -> Motion:
+    def _roll(
+        self, observation: Observation, speed_mps: float, limit_mps: Values, *, leads: Sequence[Lead] = (), stop_m: float = math.inf, duration_s: float
+    ) -> Motion:
         acceleration = self._from_last(observation, "acceleration_mps2") if speed_mps > self.parameters.standstill_mps else 0.0
         return roll_out(
             speed_mps=speed_mps,
@@ -132,7 +136,8 @@ class RoutePursuit:
         }
         values = np.stack([columns[channel] for channel in CAR.channels], axis=1)
         none = np.zeros((0, *values.shape))
-        is_emergency = bool(motion.acceleration_mps2.min() < -self.parameters.firm_braking_mps2 - 0.1)
+        soon = motion.acceleration_mps2[: round(EMERGENCY_AHEAD_S / STEP_S) + 1]
+        is_emergency = bool(soon.min() < -self.parameters.firm_braking_mps2 - 0.1)
         return Plan(
             stamp_ns=observation.stamp_ns,
             spec=CAR,
@@ -172,7 +177,7 @@ class RuleBasedOracle(RoutePursuit):
         projected = on_path(forecast(tracks, lane_map, priority=priority, parameters=p), path, body)
         limit = np.minimum(self._limits(route, path), clearance_speeds(projected, path, body, p))
         leads = leads_now(projected, body, p, waited_for=shift.waited_for)
-        going = self._roll(observation, speed_mps, limit, tuple(leads), math.inf, p.horizon_s)
+        going = self._roll(observation, speed_mps, limit, leads=leads, duration_s=p.horizon_s)
         leads += leads_to_come(projected, going, body, p, priority=priority)
         situation = Situation(
             speed_mps=speed_mps,
@@ -189,7 +194,7 @@ class RuleBasedOracle(RoutePursuit):
             limit[creeping] = np.minimum(limit[creeping], p.creep_mps)
         if verdict.stop_m < math.inf:
             limit[path.s_m >= verdict.stop_m] = 0.0
-        return self._as_plan(observation, path, self._roll(observation, speed_mps, limit, tuple(leads), verdict.stop_m, CAR.times_s[-1]))
+        return self._as_plan(observation, path, self._roll(observation, speed_mps, limit, leads=leads, stop_m=verdict.stop_m, duration_s=CAR.times_s[-1]))
 
 
 class RuleBasedPerceived(RuleBasedOracle):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from e2e_planner.rule_forecast import STEP_S, Forecast
 from e2e_planner.rule_parameters import CLEARANCE_SPEEDS_MPS, CLEARANCES_M, Body, RuleParameters
 from e2e_planner.rule_path import Path
+from e2e_planner.rule_speed import STEP_S as MOTION_STEP_S
 from e2e_planner.rule_speed import Lead, Motion
 from e2e_planner.rule_tracks import Track
 
@@ -94,27 +95,32 @@ def leads_to_come(projected: Sequence[OnPath], going: Motion, body: Body, parame
 
     going: how the ego goes on if nobody else comes.
     """
-    leads = {}
+    p, leads = parameters, {}
+    times = STEP_S * np.arange(round(p.horizon_s / STEP_S) + 1)
+    ego_m = np.interp(times, MOTION_STEP_S * np.arange(len(going.s_m)), going.s_m)
     for seen in projected:
-        track = seen.forecast.track
-        agent = track.agent
-        if track.is_person or seen.gap_m[0] < _margin(track, parameters) and seen.cosine[0] > -ALONG:
+        track, margin_m = seen.forecast.track, _margin(seen.forecast.track, p)
+        is_behind = seen.s_m[0] + seen.along_m[0] < 0.0
+        is_lead_now = seen.gap_m[0] < margin_m and seen.cosine[0] > -ALONG
+        if track.is_person or is_behind or is_lead_now:
             continue
-        in_corridor = seen.gap_m < _margin(track, parameters)
-        times = STEP_S * np.arange(len(seen.s_m))
-        ego_m = np.interp(times, 0.1 * np.arange(len(going.s_m)), going.s_m)
+        in_corridor = seen.gap_m < margin_m
+        first = int(np.argmax(in_corridor))
         ahead_m = seen.s_m - seen.along_m - body.front_m
-        if _signals_into(seen, parameters):
-            leads[agent.track_id] = Lead(gap_m=float(ahead_m[0]), speed_mps=agent.speed_mps, acceleration_mps2=0.0, gap_wanted_m=parameters.standing_gap_m, is_expected=True)
-        elif in_corridor.any():
-            first = int(np.argmax(in_corridor))
+        is_entering = in_corridor[first] and seen.cosine[first] > ALONG and times[first] <= p.cut_in_s and ahead_m[first] > ego_m[first] - BESIDE_M
+        if _signals_into(seen, p):
+            leads[track.agent.track_id] = _expected(track, float(ahead_m[0]), p)
+        elif is_entering and priority.isdisjoint(seen.forecast.lane_ids):
+            leads[track.agent.track_id] = _expected(track, float(ahead_m[first] - seen.forecast.driven_m[first]), p)
+        elif in_corridor[0] and ahead_m[0] > 0.0:
             meets = in_corridor & (ahead_m < ego_m + NEAR_MISS_M) & (seen.s_m + seen.along_m > ego_m - body.rear_m)
-            if seen.cosine[first] > ALONG and priority.isdisjoint(seen.forecast.lane_ids) and times[first] <= parameters.cut_in_s and ahead_m[first] > ego_m[first] - BESIDE_M:
-                gap = float(ahead_m[first] - seen.forecast.driven_m[first])
-                leads[agent.track_id] = Lead(gap_m=gap, speed_mps=agent.speed_mps, acceleration_mps2=0.0, gap_wanted_m=parameters.standing_gap_m, is_expected=True)
-            elif seen.cosine[first] < -ALONG and first == 0 and ahead_m[0] > 0.0 and meets.any():
-                leads[agent.track_id] = Lead(gap_m=float(ahead_m[0]) / 2.0, speed_mps=0.0, acceleration_mps2=0.0, gap_wanted_m=0.0)
+            if meets.any():  # head-on: each has half of what is between
+                leads[track.agent.track_id] = Lead(gap_m=float(ahead_m[0]) / 2.0, speed_mps=0.0, acceleration_mps2=0.0, gap_wanted_m=0.0)
     return list(leads.values())
+
+
+def _expected(track: Track, gap_m: float, parameters: RuleParameters) -> Lead:
+    return Lead(gap_m=gap_m, speed_mps=track.agent.speed_mps, acceleration_mps2=0.0, gap_wanted_m=parameters.standing_gap_m, is_expected=True)
 
 
 def claims(projected: Sequence[OnPath], parameters: RuleParameters) -> list[Claim]:
@@ -124,8 +130,8 @@ def claims(projected: Sequence[OnPath], parameters: RuleParameters) -> list[Clai
         track, p = seen.forecast.track, parameters
         inside = (seen.gap_m < _claim_margin(seen, p)) & (seen.s_m + seen.along_m > 0.0)
         first = int(np.argmax(inside))
-        is_along_now = first == 0 and seen.cosine[0] > ALONG and not track.is_person
-        if not inside.any() or is_along_now or (track.is_person and seen.forecast.driven_m[-1] < 1.0 and first > 0):
+        is_along_now = first == 0 and abs(seen.cosine[0]) > ALONG and not track.is_person  # a lead, or head-on
+        if not inside.any() or is_along_now:
             continue
         is_merging = bool(seen.cosine[first] > ALONG)
         end = first + int(np.argmin(inside[first:])) if not inside[first:].all() else len(inside)
@@ -158,7 +164,7 @@ def is_blocked(claim: Claim, going: Motion, body: Body, *, before_s: float, afte
     """
     enters_s, leaves_s = going.time_s(claim.start_m - body.front_m), going.time_s(claim.end_m + body.rear_m)
     if claim.is_merging and leaves_s < np.inf:  # the one behind needs time to become as slow as the ego
-        before_s += max(claim.speed_mps - float(np.interp(leaves_s, 0.1 * np.arange(len(going.s_m)), going.speed_mps)), 0.0) * 0.2
+        before_s += max(claim.speed_mps - float(np.interp(leaves_s, MOTION_STEP_S * np.arange(len(going.s_m)), going.speed_mps)), 0.0) * 0.2
     return not (leaves_s + before_s <= claim.from_s or enters_s >= claim.to_s + after_s)
 
 

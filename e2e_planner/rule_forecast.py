@@ -120,7 +120,7 @@ def forecast(tracks: Sequence[Track], lane_map: LaneMap, *, priority: frozenset[
     priority: lanes with right of way over the ego. One who stands before such a lane is expected to start; one who
     brakes before it is not expected to go on braking; all others are.
     """
-    times = STEP_S * np.arange(round(parameters.horizon_s / STEP_S) + 1)
+    times: Values = np.asarray(STEP_S * np.arange(round(parameters.horizon_s / STEP_S) + 1))
     poses = np.array([[t.agent.x_m, t.agent.y_m, t.agent.yaw_rad] for t in tracks]).reshape(-1, 3)
     on_lanes = [i for i, t in enumerate(tracks) if not t.is_person]
     places = dict(zip(on_lanes, lane_map.locate(poses[on_lanes]), strict=True))

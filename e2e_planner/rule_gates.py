@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from e2e_planner.rule_conflicts import Claim, OnPath, is_blocked
 from e2e_planner.rule_forecast import STEP_S, LaneMap
-from e2e_planner.rule_junctions import Junction, crossings_along, junctions_along
+from e2e_planner.rule_junctions import Junction, junctions_along
 from e2e_planner.rule_parameters import Body, RuleParameters
 from e2e_planner.rule_path import Path, RouteLine
 from e2e_planner.rule_speed import Lead, Motion
@@ -24,6 +24,7 @@ ENTERED_M = 1.0  # beyond its line the front is in the junction
 FORGET_LINE_M = 15.0  # behind the ego
 DECIDING_M = 25.0  # before a line, from which on a decision is kept
 QUEUE_AT_JUNCTION_M = 8.0  # beside the conflict: one who drives here is on its way at an all-way stop
+FACING = 0.7  # cosine below which somebody faces across the road
 NO_STOP = float("inf")
 
 
@@ -165,7 +166,7 @@ class Gates:
                 has_priority = has_priority and (claim.track_id in memory.first_ones or is_on_its_way)
             elif rule == "all_way_stop":
                 has_priority = has_priority and claim.speed_mps < p.queue_mps
-            if is_here and (has_priority or not claim.may_stop):
+            if is_here and (has_priority or not (claim.may_stop or claim.is_merging)):
                 is_full = has_priority and not memory.is_going
                 before_s, after_s = (p.gap_before_s, p.gap_after_s) if is_full else (p.kept_gap_s, p.kept_gap_s)
                 if is_blocked(claim, now.going, self.body, before_s=before_s, after_s=after_s):
@@ -185,7 +186,9 @@ class Gates:
         """Whether the ego fits between the junction and the queue behind it; not asked where it stands before the junction."""
         needed_m = self.body.length_m + (self.parameters.room_m if is_going else self.parameters.room_m + 1.0)
         rears_m = [
-            lead.gap_m + self.body.front_m for lead in now.leads if lead.speed_mps < self.parameters.queue_mps and lead.gap_m + self.body.front_m > junction.line_m
+            lead.gap_m + self.body.front_m
+            for lead in now.leads
+            if lead.speed_mps < self.parameters.queue_mps and lead.gap_m + self.body.front_m > junction.line_m
         ]
         return min(rears_m, default=np.inf) - junction.end_m >= needed_m
 
@@ -201,12 +204,15 @@ class Gates:
         """Before people, and before vehicles that can't stop any more, wherever they will be on the path."""
         p, stop_m = self.parameters, NO_STOP
         for claim in now.claims:
-            is_ahead = claim.end_m > self.body.front_m and not claim.may_stop
             is_at_junction = any(j.line_m - 1.0 <= claim.start_m <= j.end_m + 1.0 for j in now.junctions)
-            if is_ahead and (claim.is_person or not is_at_junction):
-                if is_blocked(claim, now.going, self.body, before_s=p.pedestrian_gap_s, after_s=p.kept_gap_s):
-                    stop_m = min(stop_m, max(claim.start_m - self.body.front_m - p.conflict_margin_m, 0.0))
+            is_mine = claim.is_person or not (is_at_junction or claim.may_stop or claim.is_merging)
+            if is_mine and claim.end_m > self.body.front_m and self._is_in_time(claim, now):
+                stop_m = min(stop_m, max(claim.start_m - self.body.front_m - p.conflict_margin_m, 0.0))
         return stop_m
+
+    def _is_in_time(self, claim: Claim, now: Situation) -> bool:
+        """Whether the ego would come too near to somebody whom it must never hit."""
+        return is_blocked(claim, now.going, self.body, before_s=self.parameters.pedestrian_gap_s, after_s=self.parameters.kept_gap_s)
 
     def _for_crossings(self, now: Situation) -> float:
         """Before crossings that somebody is on, walks to, or waits at (where no signal tells who goes)."""
@@ -218,7 +224,7 @@ class Gates:
                 continue
             for seen in now.projected:
                 claim = self._on_crossing(seen, start_m, end_m, is_signalled=is_signalled)
-                if claim is not None and is_blocked(claim, now.going, self.body, before_s=p.pedestrian_gap_s, after_s=p.kept_gap_s):
+                if claim is not None and self._is_in_time(claim, now):
                     stop_m = min(stop_m, max(wait_m, 0.0))
         return stop_m
 
@@ -233,8 +239,16 @@ class Gates:
             from_s, to_s = 0.0, np.inf if track.agent.speed_mps < p.standstill_mps else 2.0 * self.body.half_width_m / track.agent.speed_mps
         elif across_mps > 0.2:
             from_s, to_s = beside_m / (1.5 * across_mps), (beside_m + 2.0 * self.body.half_width_m + 1.0) / (0.8 * across_mps)
-        elif track.agent.speed_mps < 0.3 and not is_signalled and track.standing_s < p.patience_s and beside_m < p.waiting_person_m and abs(seen.cosine[0]) < 0.7:
+        elif (
+            track.agent.speed_mps < 0.3 and not is_signalled and track.standing_s < p.patience_s and beside_m < p.waiting_person_m and abs(seen.cosine[0]) < 0.7
+        ):
             from_s, to_s = 0.0, np.inf
         else:
             return None
         return Claim(track_id=track.agent.track_id, start_m=start_m, end_m=end_m, from_s=from_s, to_s=to_s, is_person=True)
+
+    def _waits_to_cross(self, seen: OnPath) -> bool:
+        """Whether one on foot stands at the kerb, faces across, and has not let others go for long."""
+        p, track = self.parameters, seen.forecast.track
+        is_standing = track.agent.speed_mps < p.standing_person_mps and track.standing_s < p.patience_s
+        return is_standing and seen.gap_m[0] < p.waiting_person_m and abs(seen.cosine[0]) < FACING

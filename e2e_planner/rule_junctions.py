@@ -32,7 +32,7 @@ class Zone:
 
 @dataclass(frozen=True, kw_only=True)
 class Junction:
-    """One on the path. key: the lane that leads into it, or its first lane; line_m: where the front waits; rule: of the
+    """One on the path. key: its first lane, or the lane that leads into it where that is not in view; line_m: where the front waits; rule: of the
     stop line, None where there is none; light: its state, None where none is in view; yields_to: lanes; zones: of those in view."""
 
     key: str
@@ -71,7 +71,14 @@ def junctions_along(scene: Scene, route: RouteLine, path: Path, lane_map: LaneMa
         zones = sorted(_zones(yields_to, scene, path, lane_map), key=lambda zone: zone.start_m)
         result.append(
             Junction(
-                key=lane.lane_id, line_m=line, start_m=start, end_m=end, rule=rule, light=lights.get(lane.lane_id), yields_to=yields_to, zones=tuple(zones)
+                key=within[0].lane_id if within else lane.lane_id,
+                line_m=line,
+                start_m=start,
+                end_m=end,
+                rule=rule,
+                light=lights.get(lane.lane_id),
+                yields_to=yields_to,
+                zones=tuple(zones),
             )
         )
         index = max(last, index) + (1 if within else 2)

@@ -67,6 +67,7 @@ class RuleParameters:
     kerb_m: float = 5.0  # beside the corridor, from which people set foot on a crossing
     pedestrian_gap_s: float = 1.0
     crossing_margin_m: float = 1.2
+    standing_person_mps: float = 0.3
     waiting_person_m: float = 2.5  # beside the corridor, at a crossing
     # Passing
     standing_s: float = 2.0  # after which a vehicle counts as left there, not as a lead

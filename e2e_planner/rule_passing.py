@@ -18,6 +18,7 @@ BEFORE_M = 1.5  # of the standing vehicle, where the car is beside it in full, a
 LEAST_SHIFT_M = 6.0
 QUEUE_SPACING_M = 12.0  # between standing vehicles of one queue
 STEADY_MPS = 0.5
+CATCHING_UP_S = 3.0  # for which one from behind may be faster before the ego is as fast
 
 Values = NDArray[np.float64]
 
@@ -125,7 +126,8 @@ class Passing:
             if o.going_mps < -STEADY_MPS and route.ego_m < front and rear + o.going_mps * duration_s < end_m:
                 return False
             gap_m = route.ego_m - body.rear_m - front
-            if o.going_mps > STEADY_MPS and not is_begun and gap_m < p.lane_change_gap_s * o.going_mps + 3.0 * max(o.going_mps - speed_mps, 0.0) and rear < end_m:
+            needed_m = p.lane_change_gap_s * o.going_mps + CATCHING_UP_S * max(o.going_mps - speed_mps, 0.0)
+            if o.going_mps > STEADY_MPS and not is_begun and gap_m < needed_m and rear < end_m:
                 return False
         return True
 

@@ -178,9 +178,7 @@ def steer(line: Line, *, ego_m: float, curvature_1pm: float, speed_mps: float, b
     count = int(min(PATH_LENGTH_M, line.s_m[-1] - ego_m) / STEP_M)
     rates = np.gradient(line.curvature_1pm, line.s_m)
     speeds = np.minimum(speed_mps + 3.0, np.sqrt(p.lateral_acceleration_mps2 / np.maximum(np.abs(line.curvature_1pm), 1e-3)))
-    most = np.where(
-        speeds < 5.0, p.steering_rate_radps / body.wheelbase_m / np.maximum(speeds, 0.5), p.lateral_jerk_mps3 / np.maximum(speeds, 1.0) ** 3
-    )
+    most = np.where(speeds < 5.0, p.steering_rate_radps / body.wheelbase_m / np.maximum(speeds, 0.5), p.lateral_jerk_mps3 / np.maximum(speeds, 1.0) ** 3)
     # plain floats: a loop over numpy scalars takes ten times as long
     bend, bend_rate, limit = line.curvature_1pm.tolist(), rates.tolist(), most.tolist()
     _, offsets, yaws = line.project(np.zeros((1, 2)))
@@ -207,7 +205,7 @@ def _integrated(curvature: Values, station_m: Values) -> Path:
     yaw = np.concatenate([[0.0], np.cumsum((curvature[1:] + curvature[:-1]) / 2.0 * STEP_M)])
     middle = (yaw[1:] + yaw[:-1]) / 2.0
     points = np.concatenate([np.zeros((1, 2)), np.cumsum(np.stack([np.cos(middle), np.sin(middle)], axis=1) * STEP_M, axis=0)])
-    return Path(points, STEP_M * np.arange(len(points)), yaw, curvature, station_m)
+    return Path(points, np.asarray(STEP_M * np.arange(len(points))), yaw, curvature, station_m)
 
 
 def inside(points_m: Points, outline_m: Points) -> NDArray[np.bool_]:

@@ -89,4 +89,3 @@ def moved_pose(ego: EgoState, step_s: float) -> NDArray[np.float64]:
     speed, yaw_rate = ego.speed_mps or 0.0, ego.yaw_rate_radps or 0.0
     curvature = yaw_rate / speed if abs(speed) > 0.1 else 0.0
     return advance_pose(np.zeros(3), distance_m=speed * step_s, curvature_1pm=curvature)
-
