@@ -29,6 +29,7 @@ from mimic_contracts.vehicle import VehicleSpec, load_vehicle
 VEHICLE = "simulator"  # whose size and limits are planned for, unless another is given
 CURVATURE_SHARE = 0.9  # of the vehicle's limit: the rest is for the tracker
 EMERGENCY_AHEAD_S = 1.0  # a plan that brakes as hard later may still become calm
+MAX_STEERING_LAG_1PM = 0.01
 Values = NDArray[np.float64]
 
 
@@ -89,9 +90,12 @@ class RoutePursuit:
         return Path(path.points_m, path.s_m, path.yaw_rad, path.curvature_1pm, stations)
 
     def _curvature(self, observation: Observation) -> float:
-        """Of the wheels now; where it can't be told from the motion, as last planned."""
+        """Of the wheels now: as last planned, for the steering lags behind what it is told, but near what is measured."""
         measured = observation.ego.curvature_1pm
-        return self._from_last(observation, "curvature_1pm") if measured is None else measured
+        if self._last is None:
+            return measured or 0.0
+        planned = self._from_last(observation, "curvature_1pm")
+        return planned if measured is None else min(max(planned, measured - MAX_STEERING_LAG_1PM), measured + MAX_STEERING_LAG_1PM)
 
     def _from_last(self, observation: Observation, channel: str) -> float:
         """What the last plan says of now; zero without one."""
@@ -157,6 +161,7 @@ class RuleBasedOracle(RoutePursuit):
     def reset(self) -> None:
         """Forget everything seen and decided."""
         super().reset()
+        self._waited_s = 0.0
         self._tracks = Tracks(self.parameters)
         self._gates = Gates(self.body, self.parameters)
         self._passing = Passing(self.body, self.parameters)
@@ -164,6 +169,7 @@ class RuleBasedOracle(RoutePursuit):
     def _plan(self, observation: Observation, scene: Scene, speed_mps: float) -> Plan:
         p, body = self.parameters, self.body
         step_s = 0.0 if self._last is None else min(max((observation.stamp_ns - self._last.stamp_ns) / 1e9, 0.0), MAX_STEP_S)
+        self._waited_s = self._waited_s + step_s if speed_mps < p.standstill_mps else 0.0
         tracks = self._tracks.update(scene.agents, observation.ego, stamp_ns=observation.stamp_ns)
         route, lane_map = route_line(scene.lanes), LaneMap(scene.lanes)
         straight = self._steer(observation, route, np.zeros(len(route.line.s_m)), speed_mps)
@@ -174,7 +180,7 @@ class RuleBasedOracle(RoutePursuit):
         path = self._steer(observation, route, shift.offset_m, speed_mps) if shift.offset_m.any() else straight
 
         priority = frozenset(lane_id for junction in junctions for lane_id in junction.yields_to)
-        projected = on_path(forecast(tracks, lane_map, priority=priority, parameters=p), path, body)
+        projected = on_path(forecast(tracks, lane_map, priority=priority, waited_s=self._waited_s, parameters=p), path, body)
         limit = np.minimum(self._limits(route, path), clearance_speeds(projected, path, body, p))
         leads = leads_now(projected, body, p, waited_for=shift.waited_for)
         going = self._roll(observation, speed_mps, limit, leads=leads, duration_s=p.horizon_s)

@@ -114,33 +114,35 @@ class LaneMap:
         return turning or successors
 
 
-def forecast(tracks: Sequence[Track], lane_map: LaneMap, *, priority: frozenset[str], parameters: RuleParameters) -> tuple[Forecast, ...]:
+def forecast(tracks: Sequence[Track], lane_map: LaneMap, *, priority: frozenset[str], waited_s: float, parameters: RuleParameters) -> tuple[Forecast, ...]:
     """Every way that each track may take within the horizon.
 
-    priority: lanes with right of way over the ego. One who stands before such a lane is expected to start; one who
-    brakes before it is not expected to go on braking; all others are.
+    priority: lanes with right of way over the ego. One who stands before such a lane is expected to start, until it has
+    let the ego wait for it in vain (waited_s: how long the ego has stood); one who brakes before it is not expected to
+    go on braking; all others are.
     """
     times: Values = np.asarray(STEP_S * np.arange(round(parameters.horizon_s / STEP_S) + 1))
     poses = np.array([[t.agent.x_m, t.agent.y_m, t.agent.yaw_rad] for t in tracks]).reshape(-1, 3)
     on_lanes = [i for i, t in enumerate(tracks) if not t.is_person]
     places = dict(zip(on_lanes, lane_map.locate(poses[on_lanes]), strict=True))
     result = []
+    nowhere: list[tuple[Points | None, tuple[str, ...]]] = [(None, ())]
     for i, track in enumerate(tracks):
         reach_m = (track.agent.speed_mps + 3.0) * parameters.horizon_s
         ways = [way for place in places.get(i, []) for way in lane_map.ways(*place, length_m=reach_m, indicator=track.agent.indicator)]
-        for points, ids in ways[:MAX_WAYS] or [(None, ())]:
-            driven = _driven(track, times, has_priority=not priority.isdisjoint(ids), parameters=parameters)
+        for points, ids in ways[:MAX_WAYS] or nowhere:
+            driven = _driven(track, times, has_priority=not priority.isdisjoint(ids), waited_s=waited_s, parameters=parameters)
             along = _straight(poses[i], driven) if points is None else _along(points, poses[i], driven, speed_mps=track.agent.speed_mps, times_s=times)
             result.append(Forecast(track, along, driven, ids))
     return tuple(result)
 
 
-def _driven(track: Track, times_s: Values, *, has_priority: bool, parameters: RuleParameters) -> Values:
+def _driven(track: Track, times_s: Values, *, has_priority: bool, waited_s: float, parameters: RuleParameters) -> Values:
     """(T,) how far it goes until each time."""
     speed, p = track.agent.speed_mps, parameters
     if track.is_person:
         return speed * times_s
-    if has_priority and speed < p.queue_mps and track.standing_s < p.patience_s:
+    if has_priority and speed < p.queue_mps and min(track.standing_s, waited_s) < p.patience_s:
         return speed * times_s + p.acceleration_mps2 / 2.0 * np.maximum(times_s - p.start_delay_s, 0.0) ** 2
     acceleration = min(max(track.acceleration_mps2, 0.0 if has_priority else -3.0), 1.0)
     lasting_s = min(DRIFT_S, speed / -acceleration) if acceleration < 0.0 else DRIFT_S

@@ -26,13 +26,13 @@ class RuleParameters:
     standstill_mps: float = 0.15
     # Steering
     min_steering_length_m: float = 3.0
-    steering_time_s: float = 0.6
-    lateral_jerk_mps3: float = 3.0
+    steering_time_s: float = 0.7
+    lateral_jerk_mps3: float = 3.5
     steering_rate_radps: float = 0.35
     # Following
     time_gap_s: float = 1.5
     standing_gap_m: float = 2.5
-    passing_gap_m: float = 7.0  # behind what it waits to pass: room to swing out
+    passing_gap_m: float = 9.0  # behind what it waits to pass: room to swing out
     restart_m: float = 0.8  # a nearer stop is not crept up to
     corridor_margin_m: float = 0.35  # on either side of the car
     cut_in_s: float = 2.5  # how far ahead a lane change into the corridor is braked for

@@ -14,8 +14,9 @@ from mimic_contracts.scene import Scene
 AHEAD_M = 60.0  # how far ahead one moves over
 BEHIND_M = 8.0
 OUT_OF_LANE_M = 0.25  # by which the car's side may leave its lane without a gap
-BEFORE_M = 1.5  # of the standing vehicle, where the car is beside it in full, and after it
+BEFORE_M = 1.0  # of the standing vehicle, where the car is beside it in full, and after it
 LEAST_SHIFT_M = 6.0
+STEERING_SHARE = 0.8  # of the greatest curvature, to move aside
 QUEUE_SPACING_M = 12.0  # between standing vehicles of one queue
 STEADY_MPS = 0.5
 CATCHING_UP_S = 3.0  # for which one from behind may be faster before the ego is as fast
@@ -73,7 +74,17 @@ class Passing:
                 begun.append(other.key)
             self._widen(offset, route.line, other, needed)
         self._begun = frozenset(begun)
-        return Shift(_smooth(offset, max(LEAST_SHIFT_M, 1.2 * speed_mps)), frozenset(waited_for))
+        return Shift(_smooth(offset, self._ramp_m(float(np.abs(offset).max()), speed_mps)), frozenset(waited_for))
+
+    def _ramp_m(self, offset_m: float, speed_mps: float) -> float:
+        """The way over which one moves aside: so that lateral jerk (at the speed of passing) and steering stay calm.
+
+        A step smoothed by a Hann window of width W has at most the curvature 2π·offset/W² and its rate (2π)²·offset/W³.
+        """
+        p = self.parameters
+        by_jerk_m = min(speed_mps, p.passing_mps) * (4.0 * np.pi**2 * offset_m / p.lateral_jerk_mps3) ** (1.0 / 3.0)
+        by_steering_m = np.sqrt(2.0 * np.pi * offset_m / (STEERING_SHARE * self.body.max_curvature_1pm))
+        return float(max(LEAST_SHIFT_M, by_jerk_m, by_steering_m))
 
     def _left_standing(self, others: Sequence[Beside], route: RouteLine, queue_ends_m: Sequence[float]) -> list[Beside]:
         """Vehicles near the lane that stand for another reason than the traffic before them, nearest first."""
@@ -110,7 +121,7 @@ class Passing:
     def _is_free(self, other: Beside, needed: float, others: Sequence[Beside], route: RouteLine, scene: Scene, *, speed_mps: float, is_begun: bool) -> bool:
         """Whether the car can be beside the lane, there and back, before anybody comes."""
         p, body = self.parameters, self.body
-        shift_m = max(LEAST_SHIFT_M, 1.2 * speed_mps)
+        shift_m = self._ramp_m(abs(needed), speed_mps)
         end_m = other.s_m + other.along_m + body.rear_m + BEFORE_M + shift_m
         if end_m + body.front_m > route.seen_m or not self._is_road(other, needed, route, scene):
             return False

@@ -19,6 +19,7 @@ from mimic_contracts.scene import SceneLane
 STEP_M = 0.5
 SMOOTHING_M = 6.0  # a polyline's corners become bends over this length
 MAX_HEADING_RAD = 1.2  # against the line; beyond it the line's own coordinates degenerate
+MAX_STRETCHES = 8  # of the length over which errors are steered out, by a fifth each
 BEYOND_M = 60.0  # straight on beyond the end of what is seen, so that every plan has a line
 PATH_LENGTH_M = 110.0
 LOOK_FOR_LANES_M = 80.0
@@ -174,10 +175,9 @@ def steer(line: Line, *, ego_m: float, curvature_1pm: float, speed_mps: float, b
     1/length), within what lateral jerk and the steering's rate allow: curvature is continuous from any state.
     """
     p = parameters
-    length = max(p.min_steering_length_m, p.steering_time_s * speed_mps)
     count = int(min(PATH_LENGTH_M, line.s_m[-1] - ego_m) / STEP_M)
     rates = np.gradient(line.curvature_1pm, line.s_m)
-    speeds = np.minimum(speed_mps + 3.0, np.sqrt(p.lateral_acceleration_mps2 / np.maximum(np.abs(line.curvature_1pm), 1e-3)))
+    speeds = np.minimum(max(speed_mps, 2.0), np.sqrt(p.lateral_acceleration_mps2 / np.maximum(np.abs(line.curvature_1pm), 1e-3)))
     most = np.where(speeds < 5.0, p.steering_rate_radps / body.wheelbase_m / np.maximum(speeds, 0.5), p.lateral_jerk_mps3 / np.maximum(speeds, 1.0) ** 3)
     # plain floats: a loop over numpy scalars takes ten times as long
     bend, bend_rate, limit = line.curvature_1pm.tolist(), rates.tolist(), most.tolist()
@@ -185,11 +185,12 @@ def steer(line: Line, *, ego_m: float, curvature_1pm: float, speed_mps: float, b
     s, curvature = ego_m, curvature_1pm
     offset, heading = float(offsets[0]), float(np.clip(wrap_angle(-yaws)[0], -MAX_HEADING_RAD, MAX_HEADING_RAD))
     step_line = float(line.s_m[1])
+    length = _steering_length(max(p.min_steering_length_m, p.steering_time_s * speed_mps), offset, heading, curvature - bend[int(s / step_line)], limit[0])
     stations, curvatures = [s], [curvature]
     for _ in range(max(count, 2)):
         i = min(int(s / step_line), len(bend) - 1)
         wanted = bend[i]
-        turn = bend_rate[i] - 3.0 / length * (curvature - wanted) - 3.0 / length**2 * heading - min(max(offset, -length), length) / length**3
+        turn = bend_rate[i] - 3.0 / length * (curvature - wanted) - 3.0 / length**2 * heading - offset / length**3
         turn = min(max(turn, -limit[i]), limit[i])
         curvature = min(max(curvature + turn * STEP_M, -body.max_curvature_1pm), body.max_curvature_1pm)
         along = math.cos(heading) / max(1.0 - wanted * offset, 0.3)
@@ -199,6 +200,16 @@ def steer(line: Line, *, ego_m: float, curvature_1pm: float, speed_mps: float, b
         stations.append(s)
         curvatures.append(curvature)
     return _integrated(np.array(curvatures), np.array(stations))
+
+
+def _steering_length(shortest_m: float, offset: float, heading: float, bend: float, limit: float) -> float:
+    """The shortest length whose first steering stays within its limit: beyond it the errors would be swung across."""
+    length = shortest_m
+    for _ in range(MAX_STRETCHES):
+        if abs(3.0 / length * bend + 3.0 / length**2 * heading + offset / length**3) <= limit:
+            break
+        length *= 1.2
+    return length
 
 
 def _integrated(curvature: Values, station_m: Values) -> Path:
