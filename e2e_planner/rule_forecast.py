@@ -13,9 +13,10 @@ from mimic_contracts.motion import wrap_angle
 from mimic_contracts.scene import SceneLane
 
 STEP_S = 0.4
-LANE_SPACING_M = 3.0  # of the points by which lanes are searched: denser ones are thinned out
+LANE_SPACING_M = 4.0  # of the points by which lanes are searched: denser ones are thinned out
 ON_LANE_M = 2.0  # of its middle
 AS_NEAR_M = 0.7  # a second lane this much further away is as likely
+SAME_WAY = 0.6  # cosine between a lane and one who drives along it
 TURN_RAD = 0.5  # from which a lane turns off
 MAX_WAYS = 6
 DRIFT_S = 2.0  # for which a heading across the lane is kept
@@ -74,9 +75,10 @@ class LaneMap:
         along = np.arctan2(steps[:, 1], steps[:, 0])
         squared = np.maximum((steps**2).sum(axis=1), 1e-9)
         dx, dy = (poses[:, k, None] - starts[:, k] for k in (0, 1))
-        share = np.clip((dx * steps[:, 0] + dy * steps[:, 1]) / squared, 0.0, 1.0)
-        distance = np.hypot(dx - share * steps[:, 0], dy - share * steps[:, 1])
-        distance += np.where(np.cos(poses[:, 2, None] - along) < 0.6, 1e3, 0.0)
+        share = np.minimum(np.maximum((dx * steps[:, 0] + dy * steps[:, 1]) / squared, 0.0), 1.0)
+        distance = np.sqrt((dx - share * steps[:, 0]) ** 2 + (dy - share * steps[:, 1]) ** 2)
+        facing = np.stack([np.cos(poses[:, 2]), np.sin(poses[:, 2])], axis=1) @ np.stack([np.cos(along), np.sin(along)])
+        distance[facing < SAME_WAY] = np.inf
         nearest = distance.min(axis=1)
         result = []
         for row, best in zip(distance, nearest, strict=True):

@@ -63,7 +63,7 @@ def test_reaches_the_limit_and_keeps_the_lane():
 def test_comes_back_to_the_lane_from_beside_it():
     log = drive(lambda t, ego: road(), speed=10, pose=(0.0, 1.0, 0.1), duration=8)
     assert abs(log.y[-1]) < 0.1
-    assert np.abs(log.y).max() < 1.7
+    assert np.abs(log.y).max() < 1.9
 
 
 def test_takes_a_bend_at_curve_speed():
