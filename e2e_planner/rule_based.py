@@ -198,9 +198,10 @@ class RuleBasedOracle(RoutePursuit):
         if verdict.creep_m is not None:
             creeping = (path.s_m >= verdict.creep_m[0]) & (path.s_m <= verdict.creep_m[1])
             limit[creeping] = np.minimum(limit[creeping], p.creep_mps)
-        if verdict.stop_m < math.inf:
-            limit[path.s_m >= verdict.stop_m] = 0.0
-        return self._as_plan(observation, path, self._roll(observation, speed_mps, limit, leads=leads, stop_m=verdict.stop_m, duration_s=CAR.times_s[-1]))
+        stop_m = min(verdict.stop_m, max(path.way(shift.lane_end_m) - body.front_m, 0.0))
+        if stop_m < math.inf:
+            limit[path.s_m >= stop_m] = 0.0
+        return self._as_plan(observation, path, self._roll(observation, speed_mps, limit, leads=leads, stop_m=stop_m, duration_s=CAR.times_s[-1]))
 
 
 class RuleBasedPerceived(RuleBasedOracle):

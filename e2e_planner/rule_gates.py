@@ -107,27 +107,18 @@ class Gates:
     def _at(self, junction: Junction, memory: _Memory, now: Situation, step_s: float) -> Verdict:
         p, body = self.parameters, self.body
         to_line_m = junction.line_m - body.front_m
-        at_line = Verdict(stop_m=to_line_m - p.stop_margin_m)
         if junction.end_m + body.rear_m < 0.0:
             return Verdict()
         has_entered = to_line_m < -ENTERED_M
         rule = self._rule(junction, memory)
         blocking = self._blocking(junction, rule, memory, now)
-        if not has_entered:
-            if rule == "signal" and self._must_stop(memory, to_line_m, now.speed_mps):
-                memory.is_going = False
-                return at_line
-            if rule in ("stop", "all_way_stop") and not memory.has_stopped:
-                memory.has_stopped = memory.standing_s >= p.stop_sign_s
-                memory.first_ones = frozenset(claim.track_id for claim in blocking)
-                return at_line
-            if not self._has_room(junction, now, is_going=memory.is_going):
-                memory.is_going = False
-                return at_line
+        if not has_entered and self._waits_at_line(junction, rule, memory, now, blocking):
+            memory.is_going = False
+            return Verdict(stop_m=to_line_m - p.stop_margin_m)
         if blocking:
             memory.is_going = False
             waits_inside = has_entered or rule in ("signal", None)
-            return self._before_conflicts(junction, blocking, now) if waits_inside else at_line
+            return self._before_conflicts(junction, blocking, now) if waits_inside else Verdict(stop_m=to_line_m - p.stop_margin_m)
         edge_m = min((zone.start_m for zone in junction.zones), default=NO_STOP) - body.front_m - p.stop_margin_m / 2.0
         if memory.is_going or edge_m == NO_STOP or self._sees_enough(junction, now):
             memory.is_going = to_line_m < DECIDING_M
@@ -137,6 +128,16 @@ class Gates:
         memory.looked_s = memory.looked_s + step_s if is_at_edge else memory.looked_s
         memory.is_going = memory.looked_s >= p.look_s or edge_m < -ENTERED_M
         return Verdict(stop_m=NO_STOP if memory.is_going else edge_m, creep_m=(max(edge_m - body.front_m, 0.0), junction.end_m))
+
+    def _waits_at_line(self, junction: Junction, rule: str | None, memory: _Memory, now: Situation, blocking: Sequence[Claim]) -> bool:
+        """Before a light, at a stop sign until it has stood, and where it would block the junction."""
+        if rule == "signal" and self._must_stop(memory, junction.line_m - self.body.front_m, now.speed_mps):
+            return True
+        if rule in ("stop", "all_way_stop") and not memory.has_stopped:
+            memory.has_stopped = memory.standing_s >= self.parameters.stop_sign_s
+            memory.first_ones = frozenset(claim.track_id for claim in blocking)
+            return True
+        return not self._has_room(junction, now, is_going=memory.is_going)
 
     def _rule(self, junction: Junction, memory: _Memory) -> str | None:
         """A signal that is off, or shows nothing for long, is a stop sign."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e2e_planner.rule_parameters import Body, RuleParameters
-from e2e_planner.rule_path import STEP_M, Line, RouteLine, inside
+from e2e_planner.rule_path import STEP_M, Line, RouteLine, on_road
 from e2e_planner.rule_tracks import Track
 from mimic_contracts.scene import Scene
 
@@ -15,11 +15,13 @@ AHEAD_M = 60.0  # how far ahead one moves over
 BEHIND_M = 8.0
 OUT_OF_LANE_M = 0.25  # by which the car's side may leave its lane without a gap
 BEFORE_M = 1.0  # of the standing vehicle, where the car is beside it in full, and after it
-LEAST_SHIFT_M = 6.0
+LEAST_RAMP_M = 6.0
 STEERING_SHARE = 0.8  # of the greatest curvature, to move aside
 QUEUE_SPACING_M = 12.0  # between standing vehicles of one queue
 STEADY_MPS = 0.5
-CATCHING_UP_S = 3.0  # for which one from behind may be faster before the ego is as fast
+BESIDE_SPREAD_M = 1.0  # of the offsets of a lane that runs beside the route's
+NEAR_LANE_M = 10.0  # of its first point in view
+CATCHING_UP_S = 2.0  # for which one from behind may be faster before the ego is as fast
 
 Values = NDArray[np.float64]
 
@@ -42,39 +44,80 @@ class Beside:
 
 
 @dataclass(frozen=True, eq=False)
+class Blocker:
+    """One to pass: the offset of the rear axle that passes it, and whether the car leaves its lane for that."""
+
+    other: Beside
+    offset_m: float
+    leaves_lane: bool
+
+
+@dataclass(frozen=True, eq=False)
 class Shift:
-    """offset_m (N,) of the path from the route's line; waited_for: those that block the way until there is a gap."""
+    """offset_m (N,) of the path from the route's line; waited_for: those that block the way until there is a gap;
+    lane_end_m: the station at which a lane ends that the ego can't leave yet, infinity where it may."""
 
     offset_m: Values
     waited_for: frozenset[int] = frozenset()
+    lane_end_m: float = np.inf
 
 
 @dataclass
 class Passing:
-    """Keeps what it has begun to pass."""
+    """Keeps what it has begun to pass, and whether it has begun to change lanes."""
 
     body: Body
     parameters: RuleParameters
     _begun: frozenset[int] = field(default_factory=frozenset)
+    _is_changing: bool = False
 
     def shift(self, route: RouteLine, scene: Scene, tracks: Sequence[Track], *, speed_mps: float, queue_ends_m: Sequence[float]) -> Shift:
         """How the path moves over. queue_ends_m: stations before which standing vehicles queue (junctions, crossings)."""
         others = _beside(tracks, route.line)
-        standing = self._left_standing(others, route, queue_ends_m)
+        own = self._own_lane(route, scene)
+        self._is_changing = own is not None and (self._is_changing or self._lets_change(others, route, speed_mps))
+        if own is not None and not self._is_changing:
+            until_m = own[1] - self._ramp_m(abs(own[0]), speed_mps)
+            return Shift(np.where(route.line.s_m < own[1], own[0], 0.0), lane_end_m=until_m)
         offset, waited_for, begun = np.zeros(len(route.line.s_m)), [], []
-        for other in standing:
-            needed = self._needed_offset(other, route.width_m(other.s_m))
-            if needed is None:
+        for group in self._groups(self._left_standing(others, route, queue_ends_m), route, speed_mps):
+            keys = frozenset(blocker.other.key for blocker in group)
+            if group[0].leaves_lane and not self._is_free(group, others, route, scene, speed_mps=speed_mps, is_begun=not self._begun.isdisjoint(keys)):
+                waited_for += keys
                 continue
-            if self._leaves_lane(needed, route.width_m(other.s_m)):
-                is_free = self._is_free(other, needed, others, route, scene, speed_mps=speed_mps, is_begun=other.key in self._begun)
-                if not is_free:
-                    waited_for.append(other.key)
-                    continue
-                begun.append(other.key)
-            self._widen(offset, route.line, other, needed)
+            begun += keys if group[0].leaves_lane else ()
+            for blocker in group:
+                self._widen(offset, route.line, blocker)
         self._begun = frozenset(begun)
         return Shift(_smooth(offset, self._ramp_m(float(np.abs(offset).max()), speed_mps)), frozenset(waited_for))
+
+    def _own_lane(self, route: RouteLine, scene: Scene) -> tuple[float, float] | None:
+        """Offset and last station of the lane that the ego is on beside the route's; None where it is on the route's."""
+        ego_offset_m = float(route.line.project(np.zeros((1, 2)))[1][0])
+        if abs(ego_offset_m) < route.width_m(route.ego_m) / 2.0:
+            return None
+        for lane in scene.lanes:
+            if len(lane.centre_m) < 2 or lane in route.lanes:
+                continue
+            s, offset, yaw = route.line.project(lane.centre_m)
+            step = lane.centre_m[-1] - lane.centre_m[0]
+            is_parallel = np.cos(np.arctan2(step[1], step[0]) - yaw[0]) > 0.9 and np.ptp(offset) < BESIDE_SPREAD_M
+            if is_parallel and s[0] - NEAR_LANE_M < route.ego_m < s[-1] and abs(float(np.median(offset)) - ego_offset_m) < lane.width_m / 2.0:
+                return float(np.median(offset)), float(s[-1])
+        return None
+
+    def _lets_change(self, others: Sequence[Beside], route: RouteLine, speed_mps: float) -> bool:
+        """Whether nobody in the route's lane would be cut off."""
+        half = self.body.half_width_m + self.parameters.corridor_margin_m
+        return all(self._leaves_room(o, route, speed_mps) for o in others if abs(o.offset_m) - o.across_m < half and not o.track.is_person)
+
+    def _leaves_room(self, other: Beside, route: RouteLine, speed_mps: float) -> bool:
+        """Whether one who goes the same way is far enough ahead or behind for the ego to go where it goes."""
+        p = self.parameters
+        ahead_m = other.s_m - other.along_m - route.ego_m - self.body.front_m
+        behind_m = route.ego_m - self.body.rear_m - other.s_m - other.along_m
+        is_ahead = ahead_m > p.standing_gap_m + CATCHING_UP_S * max(speed_mps - other.going_mps, 0.0)
+        return is_ahead or behind_m > p.standing_gap_m + p.lane_change_gap_s * other.going_mps + CATCHING_UP_S * max(other.going_mps - speed_mps, 0.0)
 
     def _ramp_m(self, offset_m: float, speed_mps: float) -> float:
         """The way over which one moves aside: so that lateral jerk (at the speed of passing) and steering stay calm.
@@ -84,7 +127,7 @@ class Passing:
         p = self.parameters
         by_jerk_m = min(speed_mps, p.passing_mps) * (4.0 * np.pi**2 * offset_m / p.lateral_jerk_mps3) ** (1.0 / 3.0)
         by_steering_m = np.sqrt(2.0 * np.pi * offset_m / (STEERING_SHARE * self.body.max_curvature_1pm))
-        return float(max(LEAST_SHIFT_M, by_jerk_m, by_steering_m))
+        return float(max(LEAST_RAMP_M, by_jerk_m, by_steering_m))
 
     def _left_standing(self, others: Sequence[Beside], route: RouteLine, queue_ends_m: Sequence[float]) -> list[Beside]:
         """Vehicles near the lane that stand for another reason than the traffic before them, nearest first."""
@@ -102,67 +145,66 @@ class Passing:
                 result.append(other)
         return result[::-1]
 
-    def _needed_offset(self, other: Beside, width_m: float) -> float | None:
-        """Of the rear axle, to pass with clearance, or with less if that keeps the lane; None: it is not in the way."""
+    def _groups(self, standing: Sequence[Beside], route: RouteLine, speed_mps: float) -> list[list[Blocker]]:
+        """What has to be passed in one go: those outside the lane that leave no room to come back between them."""
+        groups: list[list[Blocker]] = []
+        for other in standing:
+            blocker = self._blocker(other, route.width_m(other.s_m))
+            if blocker is None:
+                continue
+            last = groups[-1][-1] if groups else None
+            between_m = 2.0 * self._ramp_m(abs(blocker.offset_m), speed_mps) + self.body.length_m
+            if last is not None and last.leaves_lane and blocker.leaves_lane and other.s_m - other.along_m < last.other.s_m + last.other.along_m + between_m:
+                groups[-1].append(blocker)
+            else:
+                groups.append([blocker])
+        return groups
+
+    def _blocker(self, other: Beside, width_m: float) -> Blocker | None:
+        """How far to move over: with clearance, or with less if that keeps the lane; None: it is not in the way."""
         p, half = self.parameters, self.body.half_width_m
         side = 1.0 if other.offset_m <= p.edge_m / 2.0 else -1.0  # to its left, unless it stands on the left
         edge = other.offset_m + side * other.across_m
+        if (edge + side * (half + p.clearance_m)) * side <= 0.0:
+            return None
         for clearance in (p.clearance_m, p.least_clearance_m):
-            needed = edge + side * (half + clearance)
-            if needed * side <= 0.0:
-                return None
-            if not self._leaves_lane(needed, width_m):
-                return float(needed)
-        return float(edge + side * (half + p.clearance_m))
+            needed = side * max(side * (edge + side * (half + clearance)), 0.0)
+            if abs(needed) + half <= width_m / 2.0 + OUT_OF_LANE_M:
+                return Blocker(other, needed, leaves_lane=False)
+        return Blocker(other, edge + side * (half + p.clearance_m), leaves_lane=True)
 
-    def _leaves_lane(self, offset_m: float, width_m: float) -> bool:
-        return abs(offset_m) + self.body.half_width_m > width_m / 2.0 + OUT_OF_LANE_M
-
-    def _is_free(self, other: Beside, needed: float, others: Sequence[Beside], route: RouteLine, scene: Scene, *, speed_mps: float, is_begun: bool) -> bool:
+    def _is_free(self, group: Sequence[Blocker], others: Sequence[Beside], route: RouteLine, scene: Scene, *, speed_mps: float, is_begun: bool) -> bool:
         """Whether the car can be beside the lane, there and back, before anybody comes."""
         p, body = self.parameters, self.body
-        shift_m = self._ramp_m(abs(needed), speed_mps)
-        end_m = other.s_m + other.along_m + body.rear_m + BEFORE_M + shift_m
-        if end_m + body.front_m > route.seen_m or not self._is_road(other, needed, route, scene):
+        needed = max((blocker.offset_m for blocker in group), key=abs)
+        end_m = max(b.other.s_m + b.other.along_m for b in group) + body.rear_m + BEFORE_M + self._ramp_m(abs(needed), speed_mps)
+        if end_m + body.front_m > route.seen_m or not all(self._is_road(blocker, route, scene) for blocker in group):
             return False
         margin_s = p.kept_gap_s if is_begun else p.passing_margin_s
         duration_s = _duration(end_m - route.ego_m, speed_mps, acceleration_mps2=p.acceleration_mps2, most_mps=p.passing_mps) + margin_s
         side = np.sign(needed)
         inner, outer = sorted((side * (body.half_width_m - p.corridor_margin_m), needed + side * (body.half_width_m + p.corridor_margin_m)))
+        keys = {blocker.other.key for blocker in group}
         for o in others:
-            is_in_the_way = o.offset_m + o.across_m > inner and o.offset_m - o.across_m < outer and o.key != other.key and not o.track.is_person
-            if not is_in_the_way:
+            is_beside = o.offset_m + o.across_m > inner and o.offset_m - o.across_m < outer
+            if not is_beside or o.key in keys or o.track.is_person:
                 continue
-            rear, front = o.s_m - o.along_m, o.s_m + o.along_m
-            if o.going_mps < -STEADY_MPS and route.ego_m < front and rear + o.going_mps * duration_s < end_m:
-                return False
-            gap_m = route.ego_m - body.rear_m - front
-            needed_m = p.lane_change_gap_s * o.going_mps + CATCHING_UP_S * max(o.going_mps - speed_mps, 0.0)
-            if o.going_mps > STEADY_MPS and not is_begun and gap_m < needed_m and rear < end_m:
+            meets = o.going_mps < -STEADY_MPS and o.s_m + o.along_m > route.ego_m and o.s_m - o.along_m + o.going_mps * duration_s < end_m
+            is_cut_off = o.going_mps > STEADY_MPS and not is_begun and not self._leaves_room(o, route, speed_mps)
+            if meets or is_cut_off:
                 return False
         return True
 
-    def _is_road(self, other: Beside, needed: float, route: RouteLine, scene: Scene) -> bool:
+    def _is_road(self, blocker: Blocker, route: RouteLine, scene: Scene) -> bool:
         """Whether the outer side of the car would still be on a road beside the standing vehicle."""
-        outer = needed + np.sign(needed) * self.body.half_width_m
-        near = np.abs(route.line.s_m - other.s_m) < other.along_m + 1.0
+        outer = blocker.offset_m + np.sign(blocker.offset_m) * self.body.half_width_m
+        near = np.abs(route.line.s_m - blocker.other.s_m) < blocker.other.along_m + 1.0
         yaw = route.line.yaw_rad[near]
-        points = route.line.points_m[near] + outer * np.stack([-np.sin(yaw), np.cos(yaw)], axis=1)
-        on = np.zeros(len(points), dtype=bool)
-        for outline in scene.drivable_area:
-            if len(outline) > 2:
-                on |= inside(points, outline)
-        for lane in scene.lanes:
-            if len(lane.centre_m) > 1 and not on.all():
-                starts, steps = lane.centre_m[:-1], np.diff(lane.centre_m, axis=0)
-                away = points[:, None] - starts
-                share = np.clip((away * steps).sum(axis=2) / np.maximum((steps**2).sum(axis=1), 1e-9), 0.0, 1.0)
-                distance = np.hypot(*(away - share[..., None] * steps).transpose(2, 0, 1)).min(axis=1)
-                on |= distance < lane.width_m / 2.0
-        return bool(on.all())
+        return on_road(route.line.points_m[near] + outer * np.stack([-np.sin(yaw), np.cos(yaw)], axis=1), scene)
 
-    def _widen(self, offset: Values, line: Line, other: Beside, needed: float) -> None:
+    def _widen(self, offset: Values, line: Line, blocker: Blocker) -> None:
         """Ask for an offset (N,) while any part of the car is beside; where two sides are asked for, the middle of both."""
+        other, needed = blocker.other, blocker.offset_m
         first, last = other.s_m - other.along_m - self.body.front_m - BEFORE_M, other.s_m + other.along_m + self.body.rear_m + BEFORE_M
         beside = (line.s_m > first) & (line.s_m < last)
         before = offset[beside]

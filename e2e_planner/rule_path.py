@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from e2e_planner.rule_parameters import Body, RuleParameters
 from mimic_contracts.errors import MimicError
 from mimic_contracts.motion import wrap_angle
-from mimic_contracts.scene import SceneLane
+from mimic_contracts.scene import Scene, SceneLane
 
 STEP_M = 0.5
 SEARCH_STRIDE = 2  # of the points among which the nearest is looked for
@@ -224,8 +224,25 @@ def _integrated(curvature: Values, station_m: Values) -> Path:
 def inside(points_m: Points, outline_m: Points) -> NDArray[np.bool_]:
     """(K,) whether points (K, 2) lie in a polygon (N, 2), by the number of its edges to their right."""
     result = np.zeros(len(points_m), dtype=bool)
+    if len(outline_m) < 3:
+        return result
     x, y = points_m.T
     for (x0, y0), (x1, y1) in pairwise(np.concatenate([outline_m[-1:], outline_m]).tolist()):
         if y0 != y1:
             result ^= ((y0 > y) != (y1 > y)) & (x < x0 + (y - y0) / (y1 - y0) * (x1 - x0))
     return result
+
+
+def on_road(points_m: Points, scene: Scene) -> bool:
+    """Whether all points (K, 2) lie on the scene's drivable area or one of its lanes, of either direction."""
+    on = np.zeros(len(points_m), dtype=bool)
+    for outline in scene.drivable_area:
+        on |= inside(points_m, outline)
+    for lane in scene.lanes:
+        if len(lane.centre_m) > 1 and not on.all():
+            starts, steps = lane.centre_m[:-1], np.diff(lane.centre_m, axis=0)
+            away = points_m[:, None] - starts
+            share = np.clip((away * steps).sum(axis=2) / np.maximum((steps**2).sum(axis=1), 1e-9), 0.0, 1.0)
+            distance = np.hypot(*(away - share[..., None] * steps).transpose(2, 0, 1)).min(axis=1)
+            on |= distance < lane.width_m / 2.0
+    return bool(on.all())

@@ -140,6 +140,32 @@ def test_waits_behind_a_parked_car_for_oncoming_traffic_and_passes_then():
     assert abs(log.y[-1]) < 0.3
 
 
+def test_a_row_of_parked_cars_is_passed_in_one_go():
+    row = tuple(agent(i, 60 + 7 * i, -1.0) for i in range(4))
+
+    def scene(t, ego):
+        return road(*row, agent(9, 175 - 8 * t, 3.2, np.pi, 8))
+
+    log = drive(scene, speed=9, duration=40)
+    assert log.x[-1] > 100
+    assert log.clearance().min() > 0.6
+
+
+def test_changes_lanes_behind_one_who_is_there():
+    lanes = (
+        lane("own", straight((-20, 0), (120, 0))),
+        lane("left", straight((-20, 3.2), (120, 3.2)), on_route=True, successors=("on",)),
+        lane("on", straight((120, 3.2), (300, 3.2)), on_route=True),
+    )
+    log = drive(lambda t, ego: road(agent(1, -3 + 11 * t, 3.2, speed=11), lanes=lanes), speed=10, duration=14)
+    assert log.clearance().min() > 1.0
+    assert log.when(log.y > 1.5) > 1.0
+    assert abs(log.y[-1] - 3.2) < 0.2
+    blocked = drive(lambda t, ego: road(*(agent(i, 8 * i - 60, 3.2, speed=0.0) for i in range(30)), lanes=lanes), speed=10, duration=20)
+    assert 60 < blocked.front[-1, 0] < 120
+    assert blocked.clearance().min() > 1.0
+
+
 def test_a_queue_at_a_light_is_not_passed():
     scene = road(agent(1, 60, 0), agent(2, 67, 0), stop_lines=(stop_line("a", "signal", (72, 0)),), lights=(light("a", "red"),))
     log = drive(lambda t, ego: scene, speed=9, duration=25)
