@@ -176,7 +176,7 @@ class RuleBasedOracle(RoutePursuit):
         junctions = self._gates.look(scene, route, straight, lane_map, observation.ego, step_s=step_s)
         crossings = crossings_along(scene, straight, half_width_m=body.half_width_m)
         queue_ends_m = [straight.station_m[0] + at for at in (*(j.line_m for j in junctions), *(start for start, _ in crossings))]
-        shift = self._passing.shift(route, scene, tracks, speed_mps=speed_mps, queue_ends_m=queue_ends_m)
+        shift = self._passing.shift(route, scene, tracks, speed_mps=speed_mps, waited_s=self._waited_s, queue_ends_m=queue_ends_m)
         path = self._steer(observation, route, shift.offset_m, speed_mps) if shift.offset_m.any() else straight
 
         priority = frozenset(lane_id for junction in junctions for lane_id in junction.yields_to)

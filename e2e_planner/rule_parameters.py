@@ -77,6 +77,7 @@ class RuleParameters:
     queue_reach_m: float = 25.0  # before a junction or a crossing in which a standing car queues
     passing_mps: float = 7.0
     passing_margin_s: float = 1.5
+    unseen_oncoming_mps: float = 8.3  # of one who is thought to come from beyond the end of view
     lane_change_gap_s: float = 1.0
 
 

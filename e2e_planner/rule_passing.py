@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +63,13 @@ class Shift:
     lane_end_m: float = np.inf
 
 
+class Pace(NamedTuple):
+    """How the ego moves: its speed, and for how long it has stood."""
+
+    speed_mps: float
+    waited_s: float
+
+
 @dataclass
 class Passing:
     """Keeps what it has begun to pass, and whether it has begun to change lanes."""
@@ -71,21 +79,27 @@ class Passing:
     _begun: frozenset[int] = field(default_factory=frozenset)
     _is_changing: bool = False
 
-    def shift(self, route: RouteLine, scene: Scene, tracks: Sequence[Track], *, speed_mps: float, queue_ends_m: Sequence[float]) -> Shift:
-        """How the path moves over. queue_ends_m: stations before which standing vehicles queue (junctions, crossings)."""
+    def shift(self, route: RouteLine, scene: Scene, tracks: Sequence[Track], *, speed_mps: float, waited_s: float, queue_ends_m: Sequence[float]) -> Shift:
+        """How the path moves over. waited_s: how long the ego has stood; queue_ends_m: stations before which standing
+        vehicles queue (junctions, crossings)."""
+        now = Pace(speed_mps, waited_s)
         others = _beside(tracks, route.line)
         own = self._own_lane(route, scene)
         self._is_changing = own is not None and (self._is_changing or self._lets_change(others, route, speed_mps))
         if own is not None and not self._is_changing:
             until_m = own[1] - self._ramp_m(abs(own[0]), speed_mps)
             return Shift(np.where(route.line.s_m < own[1], own[0], 0.0), lane_end_m=until_m)
-        offset, waited_for, begun = np.zeros(len(route.line.s_m)), [], []
+        offset = np.zeros(len(route.line.s_m))
+        waited_for: set[int] = set()
+        begun: set[int] = set()
         for group in self._groups(self._left_standing(others, route, queue_ends_m), route, speed_mps):
             keys = frozenset(blocker.other.key for blocker in group)
-            if group[0].leaves_lane and not self._is_free(group, others, route, scene, speed_mps=speed_mps, is_begun=not self._begun.isdisjoint(keys)):
-                waited_for += keys
+            is_begun = not self._begun.isdisjoint(keys)
+            is_beside = is_begun and group[0].other.s_m - group[0].other.along_m < route.ego_m + self.body.front_m  # no way back
+            if group[0].leaves_lane and not is_beside and not self._is_free(group, others, route, scene, now, is_begun=is_begun):
+                waited_for |= keys
                 continue
-            begun += keys if group[0].leaves_lane else ()
+            begun |= keys if group[0].leaves_lane else set()
             for blocker in group:
                 self._widen(offset, route.line, blocker)
         self._begun = frozenset(begun)
@@ -173,15 +187,17 @@ class Passing:
                 return Blocker(other, needed, leaves_lane=False)
         return Blocker(other, edge + side * (half + p.clearance_m), leaves_lane=True)
 
-    def _is_free(self, group: Sequence[Blocker], others: Sequence[Beside], route: RouteLine, scene: Scene, *, speed_mps: float, is_begun: bool) -> bool:
+    def _is_free(self, group: Sequence[Blocker], others: Sequence[Beside], route: RouteLine, scene: Scene, now: Pace, *, is_begun: bool) -> bool:
         """Whether the car can be beside the lane, there and back, before anybody comes."""
         p, body = self.parameters, self.body
         needed = max((blocker.offset_m for blocker in group), key=abs)
-        end_m = max(b.other.s_m + b.other.along_m for b in group) + body.rear_m + BEFORE_M + self._ramp_m(abs(needed), speed_mps)
+        end_m = max(b.other.s_m + b.other.along_m for b in group) + body.rear_m + BEFORE_M + self._ramp_m(abs(needed), now.speed_mps)
         if end_m + body.front_m > route.seen_m or not all(self._is_road(blocker, route, scene) for blocker in group):
             return False
         margin_s = p.kept_gap_s if is_begun else p.passing_margin_s
-        duration_s = _duration(end_m - route.ego_m, speed_mps, acceleration_mps2=p.acceleration_mps2, most_mps=p.passing_mps) + margin_s
+        duration_s = _duration(end_m - route.ego_m, now.speed_mps, acceleration_mps2=p.acceleration_mps2, most_mps=p.passing_mps) + margin_s
+        if not is_begun and now.waited_s < p.patience_s and route.seen_m - p.unseen_oncoming_mps * duration_s < end_m:
+            return False  # somebody may come from beyond the end of view; having waited long, one trusts that nobody does
         side = np.sign(needed)
         inner, outer = sorted((side * (body.half_width_m - p.corridor_margin_m), needed + side * (body.half_width_m + p.corridor_margin_m)))
         keys = {blocker.other.key for blocker in group}
@@ -190,7 +206,7 @@ class Passing:
             if not is_beside or o.key in keys or o.track.is_person:
                 continue
             meets = o.going_mps < -STEADY_MPS and o.s_m + o.along_m > route.ego_m and o.s_m - o.along_m + o.going_mps * duration_s < end_m
-            is_cut_off = o.going_mps > STEADY_MPS and not is_begun and not self._leaves_room(o, route, speed_mps)
+            is_cut_off = o.going_mps > STEADY_MPS and not is_begun and not self._leaves_room(o, route, now.speed_mps)
             if meets or is_cut_off:
                 return False
         return True
