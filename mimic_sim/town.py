@@ -1,0 +1,106 @@
+"""Makes a town: a layout of ours becomes a SUMO network by SUMO's netconvert."""
+
+import gzip
+import re
+import subprocess
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from xml.etree import ElementTree
+
+from mimic_contracts.errors import MimicError, require_package
+from mimic_sim.town_layout import town_layout
+from mimic_sim.town_streets import GIVE_WAY, JOINT, ZEBRA, Edge, TownLayout
+
+SIDEWALK_M, PARKING_M, CROSSING_M = 2.2, 2.2, 3.5
+PARKING_CLASS = "custom1"  # a lane that lets in only these, which nobody drives, is for parking
+CORNER_RADIUS_M = 7.0
+OPTIONS = {
+    "offset.disable-normalization": "true",
+    "no-turnarounds": "true",
+    "junctions.corner-detail": "5",
+    "default.junctions.radius": f"{CORNER_RADIUS_M}",
+    "walkingareas": "true",
+    "tls.default-type": "static",
+    "tls.cycle.time": "70",
+    "tls.yellow.time": "3",
+    "tls.allred.time": "2",
+    "tls.left-green.time": "8",
+}
+PERMISSIVE_LEFTS = {"tls.minor-left.max-speed": "30", "tls.left-green.time": "0"}  # m/s of the oncoming traffic, s
+PROTECTED_LEFTS = {"tls.minor-left.max-speed": "10"}
+TIMEOUT_S = 60.0
+
+
+def make_town(style: str, seed: int, path: Path) -> None:
+    """Write the town of a style and a seed as a gzip'ed SUMO network: the same bytes every time.
+
+    Raises MimicError without netconvert or when it fails, and what town_layout() raises.
+    """
+    text = network_xml(town_layout(style, seed))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
+
+
+def network_xml(layout: TownLayout) -> str:
+    """The SUMO network of a layout; raises MimicError without netconvert or when it fails."""
+    program = _netconvert()
+    with tempfile.TemporaryDirectory() as folder:
+        files = {f"{kind}-files": Path(folder) / f"town.{kind[:3]}.xml" for kind in ("node", "edge", "connection")}
+        for file, tree in zip(files.values(), (_nodes(layout), _edges(layout), _connections(layout)), strict=True):
+            tree.write(file, encoding="utf-8", xml_declaration=True)
+        out = Path(folder) / "town.net.xml"
+        options = OPTIONS | (PROTECTED_LEFTS if layout.has_protected_lefts else PERMISSIVE_LEFTS) | files | {"output-file": out}
+        arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+        done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)  # noqa: S603
+        if done.returncode != 0:
+            raise MimicError(f"netconvert ended with {done.returncode}: {' '.join(done.stderr.split())}")
+        return re.sub(r"<!--.*?-->\s*", "", out.read_text(encoding="utf-8"), count=1, flags=re.DOTALL)  # it tells date and paths
+
+
+def _netconvert() -> Path:
+    require_package("sumo", extra="towns", purpose="making a town")
+    spec = find_spec("sumo")
+    program = Path(str(spec.origin)).parent / "bin" / "netconvert" if spec else Path("netconvert")
+    if not program.is_file():
+        raise MimicError(f"making a town needs SUMO's netconvert, which is not at {program}: pip install 'mimic_drive[towns]'")
+    return program
+
+
+def _nodes(layout: TownLayout) -> ElementTree.ElementTree:
+    root = ElementTree.Element("nodes")
+    for node in layout.nodes:
+        kind = GIVE_WAY if node.control in (JOINT, ZEBRA) else node.control
+        ElementTree.SubElement(root, "node", id=node.node_id, x=f"{node.x_m}", y=f"{node.y_m}", type=kind)
+    return ElementTree.ElementTree(root)
+
+
+def _edges(layout: TownLayout) -> ElementTree.ElementTree:
+    root = ElementTree.Element("edges")
+    for edge in layout.edges:
+        lanes = _lanes(edge)
+        values = {"from": edge.start, "to": edge.end, "priority": f"{edge.kind.rank}", "speed": f"{edge.kind.speed_limit_mps:.2f}"}
+        shape = " ".join(f"{x},{y}" for x, y in edge.line_m)
+        element = ElementTree.SubElement(root, "edge", id=edge.edge_id, **values, numLanes=f"{len(lanes)}", spreadType="right", shape=shape)
+        for index, lane in enumerate(lanes):
+            ElementTree.SubElement(element, "lane", index=f"{index}", **lane)
+    return ElementTree.ElementTree(root)
+
+
+def _lanes(edge: Edge) -> list[dict[str, str]]:
+    """SUMO's attributes of the lanes, from the right."""
+    sidewalk = [{"allow": "pedestrian", "width": f"{SIDEWALK_M}"}] * edge.kind.has_sidewalk
+    parking = [{"allow": PARKING_CLASS, "width": f"{PARKING_M}"}] * edge.has_parking
+    shut_out = "pedestrian" if edge.kind.has_sidewalk else "pedestrian bicycle"
+    return sidewalk + parking + [{"disallow": shut_out, "width": f"{edge.kind.lane_width_m}"}] * edge.lanes
+
+
+def _connections(layout: TownLayout) -> ElementTree.ElementTree:
+    root = ElementTree.Element("connections")
+    for c in layout.connections():
+        lanes = {"fromLane": f"{c.start.first_lane + c.start_lane}", "toLane": f"{c.end.first_lane + c.end_lane}"}
+        ElementTree.SubElement(root, "connection", {"from": c.start.edge_id, "to": c.end.edge_id, **lanes})
+    for node, edges in layout.crossings():
+        values = {"edges": " ".join(edge.edge_id for edge in edges), "priority": "true", "width": f"{CROSSING_M}"}
+        ElementTree.SubElement(root, "crossing", node=node.node_id, **values)
+    return ElementTree.ElementTree(root)
