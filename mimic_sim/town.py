@@ -15,6 +15,7 @@ from mimic_sim.town_streets import GIVE_WAY, JOINT, ZEBRA, Edge, TownLayout
 SIDEWALK_M, PARKING_M, CROSSING_M = 2.2, 2.2, 3.5
 PARKING_CLASS = "custom1"  # a lane that lets in only these, which nobody drives, is for parking
 CORNER_RADIUS_M = 7.0
+ALL_RED_S = 2
 OPTIONS = {
     "offset.disable-normalization": "true",
     "no-turnarounds": "true",
@@ -24,11 +25,14 @@ OPTIONS = {
     "tls.default-type": "static",
     "tls.cycle.time": "70",
     "tls.yellow.time": "3",
-    "tls.allred.time": "2",
+    "tls.allred.time": f"{ALL_RED_S}",
     "tls.left-green.time": "8",
 }
 PERMISSIVE_LEFTS = {"tls.minor-left.max-speed": "30", "tls.left-green.time": "0"}  # m/s of the oncoming traffic, s
 PROTECTED_LEFTS = {"tls.minor-left.max-speed": "10"}
+# netconvert puts no red between the straight traffic's phase and that of the left turns across it.
+YELLOW_THEN_GREEN = re.compile(r'( *<phase duration="\d+" +state="([a-zA-Z]*y[a-zA-Z]*)"/>\n)(?= *<phase duration="\d+" +state="[a-zA-Z]*[gG])')
+ALL_RED = '        <phase duration="{seconds}"  state="{state}"/>\n'
 TIMEOUT_S = 60.0
 
 
@@ -55,7 +59,14 @@ def network_xml(layout: TownLayout) -> str:
         done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)  # noqa: S603
         if done.returncode != 0:
             raise MimicError(f"netconvert ended with {done.returncode}: {' '.join(done.stderr.split())}")
-        return re.sub(r"<!--.*?-->\s*", "", out.read_text(encoding="utf-8"), count=1, flags=re.DOTALL)  # it tells date and paths
+        text = re.sub(r"<!--.*?-->\s*", "", out.read_text(encoding="utf-8"), count=1, flags=re.DOTALL)  # it tells date and paths
+        return YELLOW_THEN_GREEN.sub(_with_all_red, text)
+
+
+def _with_all_red(match: re.Match[str]) -> str:
+    """A yellow phase with one more phase behind it."""
+    phase, state = match.groups()
+    return phase + ALL_RED.format(seconds=ALL_RED_S, state=state.replace("y", "r"))
 
 
 def _netconvert() -> Path:
@@ -91,7 +102,7 @@ def _lanes(edge: Edge) -> list[dict[str, str]]:
     """SUMO's attributes of the lanes, from the right."""
     sidewalk = [{"allow": "pedestrian", "width": f"{SIDEWALK_M}"}] * edge.kind.has_sidewalk
     parking = [{"allow": PARKING_CLASS, "width": f"{PARKING_M}"}] * edge.has_parking
-    shut_out = "pedestrian" if edge.kind.has_sidewalk else "pedestrian bicycle"
+    shut_out = " ".join(("pedestrian", *edge.kind.shut_out))
     return sidewalk + parking + [{"disallow": shut_out, "width": f"{edge.kind.lane_width_m}"}] * edge.lanes
 
 

@@ -4,8 +4,7 @@ Every town has signals, stop signs and priority junctions, sidewalks, zebra cros
 a road outside with 80 km/h. No street is a dead end.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -28,8 +27,9 @@ from mimic_sim.town_streets import (
     Warp,
 )
 
-CORNER_M = 28.0  # how long before its corner a street begins to bend
+CORNER_M = 45.0  # how long before its corner a street begins to bend
 ENTRY_M = 70.0
+RINGS_M = (75.0, 165.0, 260.0)  # radii of the organic town
 
 
 def town_layout(style: str, seed: int) -> TownLayout:
@@ -85,11 +85,134 @@ def grid(rng: np.random.Generator) -> TownLayout:
     return sketch.layout()
 
 
+def suburb(rng: np.random.Generator) -> TownLayout:
+    """A collector road around and one across, and residential streets that begin and end there, some with a turning loop."""
+    sketch = Sketch(_warp(rng, amplitude_m=10.0, wavelength_m=350.0))
+    wide, high = rng.uniform(255.0, 285.0), rng.uniform(185.0, 205.0)
+    angles = np.radians(36.0 * np.arange(10) + rng.uniform(-4.0, 4.0, 10))
+
+    def on_ring(angle: float, out_m: float = 0.0) -> Points:
+        return np.array([(wide + out_m) * np.cos(angle), (high + out_m) * np.sin(angle)])
+
+    controls = {0: SIGNALS, 5: SIGNALS, 2: STOP_ALL}
+    ring = [sketch.junction(*on_ring(angle), controls.get(k, str(rng.choice([GIVE_WAY, STOP])))) for k, angle in enumerate(angles)]
+    for k, (a, b) in enumerate(pairwise([*angles, angles[0] + 2.0 * np.pi])):
+        via = [on_ring(a + part * (b - a), 5.0) for part in (0.25, 0.5, 0.75)]
+        sketch.street(ring[k], ring[(k + 1) % 10], COLLECTOR, via=via, has_zebra=k in (1, 7))
+
+    bow = rng.uniform(15.0, 30.0) * rng.choice([-1.0, 1.0])
+    west, middle, east = (sketch.junction(x, y, control) for x, y, control in ((-125.0, bow, STOP), (0.0, 0.0, SIGNALS), (125.0, -bow, STOP)))
+    for start, end in ((ring[5], west), (west, middle), (middle, east), (east, ring[0])):
+        (ax, ay), (bx, by) = sketch.place(start), sketch.place(end)
+        sketch.street(start, end, COLLECTOR, via=[(ax + 0.35 * (bx - ax), ay), (ax + 0.65 * (bx - ax), by)])
+    for side, outer in ((1.0, ring[2]), (-1.0, ring[7])):  # a street that bulges from the one across, with a way out of it
+        inner = sketch.junction(rng.uniform(-15.0, 15.0), side * rng.uniform(88.0, 100.0), str(rng.choice([STOP_ALL, STOP])))
+        y = sketch.place(inner)[1]
+        for start, x in ((west, -125.0), (east, 125.0)):
+            sketch.street(start, inner, SIDE, via=[(x, y - side * 35.0), (0.9 * x, y), (0.6 * x, y)], parking=_kerbs(rng), has_zebra=rng.random() < 0.3)
+        sketch.street(inner, middle, NARROW, parking=(True, False))
+        sketch.street(inner, outer, SIDE, parking=_kerbs(rng))
+
+    for first, has_loop in ((1, True), (3, True), (6, True), (8, False)):  # outside: from one junction of the ring to the next
+        a, b = angles[first], angles[first + 1]
+        bulge_m = rng.uniform(75.0, 95.0)
+        top = sketch.junction(*on_ring((a + b) / 2.0, bulge_m), str(rng.choice([GIVE_WAY, STOP]))) if has_loop else None
+        if top is None:
+            via = [on_ring(a, 0.6 * bulge_m), on_ring(a + 0.2 * (b - a), bulge_m), on_ring(b - 0.2 * (b - a), bulge_m), on_ring(b, 0.6 * bulge_m)]
+            sketch.street(ring[first], ring[first + 1], SIDE, via=via, parking=_kerbs(rng), has_zebra=True)
+            continue
+        for k, sign in ((first, 1.0), (first + 1, -1.0)):
+            via = [on_ring(angles[k], 0.6 * bulge_m), on_ring(angles[k] + sign * 0.2 * (b - a), bulge_m)]
+            sketch.street(ring[k], top, SIDE, via=via, parking=_kerbs(rng))
+        _turning_loop(sketch, top, on_ring((a + b) / 2.0, bulge_m + 1.0) - on_ring((a + b) / 2.0, bulge_m))
+
+    sketch.road_outside(ring[9], ring[0], (ENTRY, OUTSIDE), via=[on_ring(angles[9], 130.0), (wide + 170.0, -high - 90.0), (wide + 170.0, 0.0)], entry_m=ENTRY_M)
+    return sketch.layout()
+
+
+def _turning_loop(sketch: Sketch, start: str, outwards: Points) -> None:
+    """A short street that ends in a loop around some houses."""
+    ahead = outwards / np.hypot(*outwards)
+    left = np.array([-ahead[1], ahead[0]])
+    neck = sketch.junction(*(sketch.place(start) + 45.0 * ahead), GIVE_WAY)
+    place = sketch.place(neck)
+    sketch.street(start, neck, NARROW)
+    loop = [place + along_m * ahead + aside_m * left for along_m, aside_m in ((2.0, 20.0), (12.0, 26.0), (38.0, 26.0), (52.0, 20.0))]
+    back = [point - 2.0 * ((point - place) @ left) * left for point in loop[::-1]]
+    sketch.street(neck, neck, NARROW, via=[*loop, *back], parking=(True, False), has_zebra=True)
+
+
+def arterial(rng: np.random.Generator) -> TownLayout:
+    """A corridor of two lanes a direction, with lanes and phases for left turns, and staggered side streets behind it."""
+    sketch = Sketch(_warp(rng, amplitude_m=14.0, wavelength_m=600.0))
+    columns = _spread(rng.uniform(150.0, 180.0, 4))
+    between = (columns[1:] + columns[:-1]) / 2.0 + rng.uniform(-12.0, 12.0, 4)
+    corridor = [sketch.junction(x, 0.0, SIGNALS) for x in columns]
+    for start, end in pairwise(corridor):  # at its two ends one lane leads on, and the other is for left turns anyway
+        sketch.avenue(start, end, MAIN, left_lanes=(end != corridor[-1], start != corridor[0]))
+    for side in (1.0, -1.0):
+        near_y, far_y = side * rng.uniform(100.0, 120.0), side * rng.uniform(190.0, 215.0)
+        inner = [sketch.junction(x, near_y, str(rng.choice([STOP, STOP_ALL]))) for x in columns[1:4]]
+        half = [sketch.junction(x, near_y, str(rng.choice([GIVE_WAY, STOP]))) for x in between]
+        outer = [sketch.junction(x, far_y, control) for x, control in ((between[1], SIGNALS), (between[2], STOP_ALL))]
+        for start, end in zip(corridor[1:4], inner, strict=True):
+            sketch.street(start, end, SIDE, parking=_kerbs(rng))
+        for start, end in pairwise([half[0], inner[0], half[1], inner[1], half[2], inner[2], half[3]]):
+            sketch.street(start, end, COLLECTOR, has_zebra=rng.random() < 0.25)
+        for end, start in ((half[0], corridor[0]), (half[3], corridor[4])):
+            corner = np.array([sketch.place(start)[0], near_y])
+            sketch.street(start, end, COLLECTOR, via=_bend(sketch.place(start), corner, sketch.place(end)))
+        sketch.street(half[1], outer[0], COLLECTOR)
+        sketch.street(half[2], outer[1], SIDE, parking=_kerbs(rng))
+        sketch.street(outer[0], outer[1], NARROW, parking=(True, False), has_zebra=True)
+        for start, end in ((half[0], outer[0]), (half[3], outer[1])):
+            corner = np.array([sketch.place(start)[0], far_y])
+            sketch.street(start, end, NARROW, via=_bend(sketch.place(start), corner, sketch.place(end)), parking=_kerbs(rng))
+        end_x = side * (columns[4] + rng.uniform(90.0, 110.0))
+        _around(sketch, corridor[4 if side > 0 else 0], outer[1 if side > 0 else 0], np.array([end_x, far_y + side * 90.0]))
+    return sketch.layout(has_protected_lefts=True)
+
+
+def organic(rng: np.random.Generator) -> TownLayout:
+    """An old town: crooked rings around a market place and lanes between them that seldom meet head on."""
+    sketch = Sketch(_warp(rng, amplitude_m=14.0, wavelength_m=260.0))
+    waves, phases = rng.uniform(0.01, 0.05, (3, 2)), rng.uniform(0.0, 2.0 * np.pi, (3, 2))
+
+    def at(ring: int, angle: float, out_m: float = 0.0) -> Points:
+        wobble = 1.0 + (waves[ring] * np.sin(np.array([2.0, 3.0]) * angle + phases[ring])).sum()
+        return (RINGS_M[ring] * wobble + out_m) * np.array([np.cos(angle), np.sin(angle)])
+
+    inner = np.radians(72.0 * np.arange(5) + rng.uniform(-9.0, 9.0, 5))  # angles of the lanes from the first ring to the second
+    gaps = np.diff([*inner, inner[0] + 2.0 * np.pi])
+    outer = np.sort(np.concatenate([inner + part * gaps + np.radians(rng.uniform(-3.0, 3.0, 5)) for part in (0.36, 0.67)]))  # to the third
+    gates = (0, 2, 5, 7)  # where the roads outside come in
+    ways = [(0, inner), (1, np.sort(np.concatenate([inner, outer]))), (2, outer)]
+    rings = {}
+    for ring, angles in ways:
+        for k, angle in enumerate(angles):
+            control = SIGNALS if ring == 2 and k in gates else str(rng.choice([STOP, GIVE_WAY, STOP_ALL]))
+            rings[ring, angle] = sketch.junction(*at(ring, angle), control)
+    for (ring, angles), kind in zip(ways, (NARROW, SIDE, COLLECTOR), strict=True):
+        for a, b in pairwise([*angles, angles[0] + 2.0 * np.pi]):
+            via = [at(ring, a + part * (b - a), rng.uniform(0.0, 6.0)) for part in (0.2, 0.5, 0.8)]
+            parking = _kerbs(rng) if kind != COLLECTOR else (False, False)
+            sketch.street(rings[ring, a], rings[ring, angles[0] if b > angles[-1] else b], kind, via=via, parking=parking, has_zebra=rng.random() < 0.2)
+    for ring, angles in ((0, inner), (1, outer)):
+        for angle in angles:
+            start, end = rings[ring, angle], rings[ring + 1, angle]
+            via = [sketch.place(start) * (1 - part) + sketch.place(end) * part for part in (0.25, 0.5, 0.75)]
+            via[1] = via[1] + 12.0 * rng.choice([-1.0, 1.0]) * np.array([-np.sin(angle), np.cos(angle)])
+            sketch.street(start, end, NARROW if rng.random() < 0.6 else SIDE, via=via, parking=_kerbs(rng))
+    for first, second in (gates[:2], gates[2:]):
+        a, b = outer[first], outer[second]
+        via = [at(2, a, 70.0), at(2, a + 0.2 * (b - a), 120.0), at(2, (a + b) / 2.0, 130.0), at(2, b - 0.2 * (b - a), 120.0), at(2, b, 70.0)]
+        sketch.road_outside(rings[2, a], rings[2, b], (ENTRY, OUTSIDE), via=via, entry_m=ENTRY_M)
+    return sketch.layout()
+
+
 def _around(sketch: Sketch, start: str, end: str, corner: Points) -> None:
     """A road outside that leaves one junction to the side, turns around a corner and comes to another from above or below."""
-    (ax, ay), (bx, by), (cx, cy) = sketch.place(start), sketch.place(end), corner
-    first, second = np.array([cx, ay]), np.array([bx, cy])
-    via = [*_bend(np.array([ax, ay]), first, corner), *_bend(first, corner, second), *_bend(corner, second, np.array([bx, by]))]
+    via = [(corner[0], sketch.place(start)[1]), corner, (sketch.place(end)[0], corner[1])]
     sketch.road_outside(start, end, (ENTRY, OUTSIDE), via=via, entry_m=ENTRY_M)
 
 
@@ -121,4 +244,4 @@ def _warp(rng: np.random.Generator, *, amplitude_m: float, wavelength_m: float) 
     return warp
 
 
-STYLES = {"grid": grid}
+STYLES = {"grid": grid, "suburb": suburb, "arterial": arterial, "organic": organic}

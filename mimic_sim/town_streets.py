@@ -7,6 +7,7 @@ the speed limit or a lane for left turns begins. Traffic keeps to the right.
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,9 @@ SAMPLE_M = 0.5
 STRAIGHT_RAD = np.radians(40.0)  # a smaller turn at a junction may go straight on
 TURN_BACK_RAD = np.radians(150.0)  # a larger one turns back, which nobody does here
 MEDIAN_M = 3.25  # between the directions of a street with lanes for left turns, which take its place before a junction
-LEFT_LANE_M, TAPER_M = 55.0, 24.0  # length of such a lane with its taper, and of that alone
+LEFT_LANE_M, TAPER_M = 68.0, 24.0  # length of such a lane with its taper, and of that alone
+
+GAP_M = 6.0  # left open where a street is cut: room for a zebra crossing, and for a smooth way on
 
 SIGNALS, STOP, STOP_ALL, GIVE_WAY = "traffic_light", "priority_stop", "allway_stop", "priority"
 JOINT, ZEBRA = "joint", "zebra"  # where a street is cut: nothing to see, a zebra crossing
@@ -28,20 +31,24 @@ Warp = Callable[[Points], Points]
 
 @dataclass(frozen=True, kw_only=True)
 class StreetKind:
-    """How a street is built, on both sides alike. rank: the higher has priority; lanes: per direction."""
+    """How a street is built, on both sides alike. rank: the higher has priority; lanes: per direction; shut_out: SUMO's
+    classes that may not drive there.
+    """
 
     rank: int
     speed_limit_mps: float
     lanes: int = 1
     lane_width_m: float = 3.25
     has_sidewalk: bool = True
+    shut_out: tuple[str, ...] = ()
 
 
+HEAVY = ("bus", "truck")
 MAIN = StreetKind(rank=3, speed_limit_mps=50.0 / 3.6, lanes=2)
 COLLECTOR = StreetKind(rank=2, speed_limit_mps=50.0 / 3.6)
-SIDE = StreetKind(rank=1, speed_limit_mps=30.0 / 3.6, lane_width_m=3.0)
-NARROW = StreetKind(rank=1, speed_limit_mps=30.0 / 3.6, lane_width_m=2.75)
-ENTRY = StreetKind(rank=2, speed_limit_mps=50.0 / 3.6, lane_width_m=3.5, has_sidewalk=False)
+SIDE = StreetKind(rank=1, speed_limit_mps=30.0 / 3.6, lane_width_m=3.0, shut_out=HEAVY)
+NARROW = StreetKind(rank=1, speed_limit_mps=30.0 / 3.6, lane_width_m=2.75, shut_out=HEAVY)
+ENTRY = StreetKind(rank=2, speed_limit_mps=50.0 / 3.6, lane_width_m=3.5, has_sidewalk=False, shut_out=("bicycle",))
 OUTSIDE = replace(ENTRY, speed_limit_mps=80.0 / 3.6)
 
 
@@ -125,12 +132,13 @@ class TownLayout:
                 yield Connection(start=edge, end=after, start_lane=edge.lanes - 1, end_lane=after.lanes - 1)
 
     def crossings(self) -> Iterator[tuple[Node, tuple[Edge, ...]]]:
-        """Where people cross, and over which edges. Over two lanes a direction they do so at signals only."""
+        """Where people cross, and over which edges: at signals and all-way stops over every arm, else over those that wait."""
         for node in self.nodes:
             arms = self._arms(node) if node.control != JOINT else []
+            if node.control in (STOP, GIVE_WAY):
+                arms = _waiting(arms, node)
             for arm in arms[:1] if node.control == ZEBRA else arms:
-                is_narrow = max(edge.lanes for edge in arm) == 1
-                if arm[0].kind.has_sidewalk and (is_narrow or node.control == SIGNALS):
+                if arm[0].kind.has_sidewalk:
                     yield node, arm
 
     def _arms(self, node: Node) -> list[tuple[Edge, ...]]:
@@ -188,13 +196,16 @@ class Sketch:
         cuts = [entry_m, _length(line) - entry_m]
         self._pieces(start, end, line, cuts, [kinds[0], kinds[1], kinds[0]], (False, False), JOINT)
 
-    def avenue(self, start: str, end: str, kind: StreetKind) -> None:
-        """A street with a median, out of which each direction gets a lane for left turns before its end."""
+    def avenue(self, start: str, end: str, kind: StreetKind, *, left_lanes: tuple[bool, bool]) -> None:
+        """A street with a median, out of which comes a lane for left turns: in the one direction, in the other, or in both."""
         middle = self._line(start, end, ())
-        for first, last, line in ((start, end, middle), (end, start, middle[::-1])):
+        for first, last, line, has_left_lane in ((start, end, middle, left_lanes[0]), (end, start, middle[::-1], left_lanes[1])):
+            if not has_left_lane:
+                self._edge(first, last, kind, _offset(line, -MEDIAN_M / 2.0), has_parking=False)
+                continue
             cut_m = _length(line) - LEFT_LANE_M
-            joint = self._node(_offset(_part(line, 0.0, cut_m), -MEDIAN_M / 2.0)[-1], JOINT)
             before = _offset(_part(line, 0.0, cut_m), -MEDIAN_M / 2.0)
+            joint = self._node(before[-1], JOINT)
             after = _offset(_part(line, cut_m + TAPER_M, _length(line)), MEDIAN_M / 2.0)
             self._edge(first, joint, kind, before, has_parking=False)
             self._edge(joint, last, kind, after, has_parking=False, left_lanes=1)
@@ -202,9 +213,9 @@ class Sketch:
     def _pieces(
         self, start: str, end: str, line: Points, cuts_m: Sequence[float], kinds: Sequence[StreetKind], parking: tuple[bool, bool], control: str
     ) -> None:
-        borders = [0.0, *cuts_m, _length(line)]
-        parts = [_part(line, a, b) for a, b in zip(borders[:-1], borders[1:], strict=True)]
-        names = [start, *(self._node(part[-1], control) for part in parts[:-1]), end]
+        borders = [-GAP_M / 2.0, *cuts_m, _length(line) + GAP_M / 2.0]
+        parts = [_part(line, a + GAP_M / 2.0, b - GAP_M / 2.0) for a, b in pairwise(borders)]
+        names = [start, *(self._node(_part(line, cut, cut + 1.0)[0], control) for cut in cuts_m), end]
         for first, last, part, kind in zip(names[:-1], names[1:], parts, kinds, strict=True):
             self._edge(first, last, kind, part, has_parking=parking[0])
             self._edge(last, first, kind, part[::-1], has_parking=parking[1])
@@ -268,6 +279,14 @@ def _thinned(line: Points) -> Points:
         if abs(headings[i] - headings[kept[-1]]) > KINK_RAD or along[i] - along[kept[-1]] > POINT_STEP_M:
             kept.append(i)
     return line[[*kept, len(line) - 1]]
+
+
+def _waiting(arms: list[tuple[Edge, ...]], node: Node) -> list[tuple[Edge, ...]]:
+    """The arms without the two that have priority: those of the highest rank, of more than two the straightest pair."""
+    highest = max(arm[0].kind.rank for arm in arms)
+    through = [arm for arm in arms if arm[0].kind.rank == highest]
+    pair = max(combinations(through, 2), key=lambda two: _angle(_away(two[0][0], node), _away(two[1][0], node)))
+    return [arm for arm in arms if arm not in pair]
 
 
 def _turn(before: Edge, after: Edge) -> float:
