@@ -4,17 +4,18 @@ import gzip
 import re
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, ElementTree, SubElement
 
 from mimic_contracts.errors import MimicError, require_package
 from mimic_sim.town_layout import town_layout
-from mimic_sim.town_streets import GIVE_WAY, JOINT, ZEBRA, Edge, TownLayout
+from mimic_sim.town_streets import GIVE_WAY, JOINT, SIGNALS, SIGNALS_IN_TURN, STOP, STOP_ALL, ZEBRA, Edge, TownLayout
 
 SIDEWALK_M, PARKING_M, CROSSING_M = 2.2, 2.2, 3.5
 PARKING_CLASS = "custom1"  # a lane that lets in only these, which nobody drives, is for parking
-CORNER_RADIUS_M = 7.0
+CORNER_RADIUS_M = 8.0
 ALL_RED_S = 2
 OPTIONS = {
     "offset.disable-normalization": "true",
@@ -33,6 +34,15 @@ PROTECTED_LEFTS = {"tls.minor-left.max-speed": "10"}
 # netconvert puts no red between the straight traffic's phase and that of the left turns across it.
 YELLOW_THEN_GREEN = re.compile(r'( *<phase duration="\d+" +state="([a-zA-Z]*y[a-zA-Z]*)"/>\n)(?= *<phase duration="\d+" +state="[a-zA-Z]*[gG])')
 ALL_RED = '        <phase duration="{seconds}"  state="{state}"/>\n'
+CONTROLS = {
+    SIGNALS: {"type": "traffic_light"},
+    SIGNALS_IN_TURN: {"type": "traffic_light", "tlLayout": "incoming"},
+    STOP: {"type": "priority_stop"},
+    STOP_ALL: {"type": "allway_stop"},
+    GIVE_WAY: {"type": "priority"},
+    JOINT: {"type": "priority"},
+    ZEBRA: {"type": "priority"},
+}
 TIMEOUT_S = 60.0
 
 
@@ -51,8 +61,8 @@ def network_xml(layout: TownLayout) -> str:
     program = _netconvert()
     with tempfile.TemporaryDirectory() as folder:
         files = {f"{kind}-files": Path(folder) / f"town.{kind[:3]}.xml" for kind in ("node", "edge", "connection")}
-        for file, tree in zip(files.values(), (_nodes(layout), _edges(layout), _connections(layout)), strict=True):
-            tree.write(file, encoding="utf-8", xml_declaration=True)
+        for file, root in zip(files.values(), (_nodes(layout), _edges(layout), _connections(layout)), strict=True):
+            ElementTree(root).write(file, encoding="utf-8", xml_declaration=True)
         out = Path(folder) / "town.net.xml"
         options = OPTIONS | (PROTECTED_LEFTS if layout.has_protected_lefts else PERMISSIVE_LEFTS) | files | {"output-file": out}
         arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
@@ -78,40 +88,42 @@ def _netconvert() -> Path:
     return program
 
 
-def _nodes(layout: TownLayout) -> ElementTree.ElementTree:
-    root = ElementTree.Element("nodes")
+def _nodes(layout: TownLayout) -> Element:
+    root = Element("nodes")
     for node in layout.nodes:
-        kind = GIVE_WAY if node.control in (JOINT, ZEBRA) else node.control
-        ElementTree.SubElement(root, "node", id=node.node_id, x=f"{node.x_m}", y=f"{node.y_m}", type=kind)
-    return ElementTree.ElementTree(root)
+        _add(root, "node", {"id": node.node_id, "x": node.x_m, "y": node.y_m, **CONTROLS[node.control]})
+    return root
 
 
-def _edges(layout: TownLayout) -> ElementTree.ElementTree:
-    root = ElementTree.Element("edges")
+def _edges(layout: TownLayout) -> Element:
+    root = Element("edges")
     for edge in layout.edges:
         lanes = _lanes(edge)
-        values = {"from": edge.start, "to": edge.end, "priority": f"{edge.kind.rank}", "speed": f"{edge.kind.speed_limit_mps:.2f}"}
+        values = {"id": edge.edge_id, "from": edge.start, "to": edge.end, "priority": edge.kind.rank, "speed": f"{edge.kind.speed_limit_mps:.2f}"}
         shape = " ".join(f"{x},{y}" for x, y in edge.line_m)
-        element = ElementTree.SubElement(root, "edge", id=edge.edge_id, **values, numLanes=f"{len(lanes)}", spreadType="right", shape=shape)
+        element = _add(root, "edge", {**values, "numLanes": len(lanes), "spreadType": "right", "shape": shape})
         for index, lane in enumerate(lanes):
-            ElementTree.SubElement(element, "lane", index=f"{index}", **lane)
-    return ElementTree.ElementTree(root)
+            _add(element, "lane", {"index": index, **lane})
+    return root
 
 
-def _lanes(edge: Edge) -> list[dict[str, str]]:
+def _lanes(edge: Edge) -> list[dict[str, object]]:
     """SUMO's attributes of the lanes, from the right."""
-    sidewalk = [{"allow": "pedestrian", "width": f"{SIDEWALK_M}"}] * edge.kind.has_sidewalk
-    parking = [{"allow": PARKING_CLASS, "width": f"{PARKING_M}"}] * edge.has_parking
-    shut_out = " ".join(("pedestrian", *edge.kind.shut_out))
-    return sidewalk + parking + [{"disallow": shut_out, "width": f"{edge.kind.lane_width_m}"}] * edge.lanes
+    sidewalk: dict[str, object] = {"allow": "pedestrian", "width": SIDEWALK_M}
+    parking: dict[str, object] = {"allow": PARKING_CLASS, "width": PARKING_M}
+    driving: dict[str, object] = {"disallow": " ".join(("pedestrian", *edge.kind.shut_out)), "width": edge.kind.lane_width_m}
+    return [sidewalk] * edge.kind.has_sidewalk + [parking] * edge.has_parking + [driving] * edge.lanes
 
 
-def _connections(layout: TownLayout) -> ElementTree.ElementTree:
-    root = ElementTree.Element("connections")
+def _connections(layout: TownLayout) -> Element:
+    root = Element("connections")
     for c in layout.connections():
-        lanes = {"fromLane": f"{c.start.first_lane + c.start_lane}", "toLane": f"{c.end.first_lane + c.end_lane}"}
-        ElementTree.SubElement(root, "connection", {"from": c.start.edge_id, "to": c.end.edge_id, **lanes})
+        lanes = {"fromLane": c.start.first_lane + c.start_lane, "toLane": c.end.first_lane + c.end_lane}
+        _add(root, "connection", {"from": c.start.edge_id, "to": c.end.edge_id, **lanes})
     for node, edges in layout.crossings():
-        values = {"edges": " ".join(edge.edge_id for edge in edges), "priority": "true", "width": f"{CROSSING_M}"}
-        ElementTree.SubElement(root, "crossing", node=node.node_id, **values)
-    return ElementTree.ElementTree(root)
+        _add(root, "crossing", {"node": node.node_id, "edges": " ".join(edge.edge_id for edge in edges), "priority": "true", "width": CROSSING_M})
+    return root
+
+
+def _add(parent: Element, tag: str, values: Mapping[str, object]) -> Element:
+    return SubElement(parent, tag, {name: str(value) for name, value in values.items()})

@@ -4,21 +4,21 @@ Every town has signals, stop signs and priority junctions, sidewalks, zebra cros
 a road outside with 80 km/h. No street is a dead end.
 """
 
-from itertools import pairwise
+from collections.abc import Iterator
+from itertools import pairwise, product
 
 import numpy as np
 
-from mimic_contracts.errors import UsageError
+from mimic_contracts.errors import ContractError
 from mimic_contracts.validation import check_integer
 from mimic_sim.town_streets import (
     COLLECTOR,
-    ENTRY,
     GIVE_WAY,
     MAIN,
     NARROW,
-    OUTSIDE,
     SIDE,
     SIGNALS,
+    SIGNALS_IN_TURN,
     STOP,
     STOP_ALL,
     Points,
@@ -28,14 +28,13 @@ from mimic_sim.town_streets import (
 )
 
 CORNER_M = 45.0  # how long before its corner a street begins to bend
-ENTRY_M = 70.0
 RINGS_M = (75.0, 165.0, 260.0)  # radii of the organic town
 
 
 def town_layout(style: str, seed: int) -> TownLayout:
-    """The town of a style and a seed; raises UsageError that lists the styles, ContractError on a seed outside 0 ... 2**31 - 1."""
+    """The town of a style and a seed; raises ContractError on an unknown style or a seed outside 0 … 2³¹ − 1."""
     if style not in STYLES:
-        raise UsageError(f"--style: '{style}' is unknown, must be one of: {', '.join(STYLES)}")
+        raise ContractError(f"style: is '{style}', must be one of {', '.join(STYLES)}")
     check_integer("seed", seed, low=0, high=2**31 - 1)
     return STYLES[style](np.random.default_rng([seed, *style.encode()]))
 
@@ -43,35 +42,32 @@ def town_layout(style: str, seed: int) -> TownLayout:
 def grid(rng: np.random.Generator) -> TownLayout:
     """Blocks: two main streets with signals, stop signs elsewhere, a collector road around."""
     columns, rows = (_spread(rng.uniform(105.0, 165.0, 4)) for _ in range(2))
-    main_x, main_y = rng.integers(1, 4, 2)
+    main_x, main_y = (int(line) for line in rng.integers(1, 4, 2))
     narrow_y = int(rng.choice([j for j in (1, 2, 3) if j != main_y]))
     sketch = Sketch(_warp(rng, amplitude_m=9.0, wavelength_m=420.0))
+    on_main, at_edge, inside = (_mixed(rng, two, count) for two, count in (((SIGNALS, STOP), 4), ((GIVE_WAY, STOP), 8), ((STOP_ALL, STOP), 4)))
     nodes = {}
-    for i, x in enumerate(columns):
-        for j, y in enumerate(rows):
-            on_main, at_edge = (i == main_x) + (j == main_y), (i in (0, 4)) + (j in (0, 4))
-            if at_edge == 2:
-                continue  # the ring road bends there
-            if on_main + at_edge == 2:
-                control = SIGNALS
-            elif on_main:
-                control = str(rng.choice([SIGNALS, STOP]))
-            else:
-                control = str(rng.choice([GIVE_WAY, STOP] if at_edge else [STOP_ALL, STOP]))
-            nodes[i, j] = sketch.junction(x, y, control)
-
-    for (i, j), node in nodes.items():
+    for i, j in product(range(5), range(5)):
+        mains, edges = (i == main_x) + (j == main_y), (i in (0, 4)) + (j in (0, 4))
+        if edges < 2:  # in the corners the road around bends
+            control = SIGNALS if mains + edges == 2 else next(on_main if mains else at_edge if edges else inside)
+            nodes[i, j] = sketch.junction((columns[i], rows[j]), control)
+    left_out = _left_out(rng, main_x, main_y)
+    for (i, j), start in nodes.items():
         for across in ((i + 1, j), (i, j + 1)):
-            if across not in nodes:
-                continue
             in_row = across[1] == j
-            if (j if in_row else i) == (main_y if in_row else main_x):
-                sketch.street(node, nodes[across], MAIN)
-            elif (j if in_row else i) in (0, 4):
-                sketch.street(node, nodes[across], COLLECTOR, has_zebra=rng.random() < 0.4)
+            line, main = (j, main_y) if in_row else (i, main_x)
+            end = nodes.get(across)
+            if end is None or {(i, j), across} in left_out:
+                continue
+            if line == main:
+                sketch.street(start, end, MAIN)
+            elif line in (0, 4):
+                sketch.street(start, end, COLLECTOR, has_zebra=(i + j) % 2 == 1)
+            elif in_row and j == narrow_y:
+                sketch.street(start, end, NARROW, parking=(True, False))
             else:
-                kind = NARROW if in_row and j == narrow_y else SIDE
-                sketch.street(node, nodes[across], kind, parking=_kerbs(rng), has_zebra=rng.random() < 0.15)
+                sketch.street(start, end, SIDE, parking=_kerbs(rng), has_zebra=rng.random() < 0.15)
     for i, j in ((0, 0), (0, 4), (4, 0), (4, 4)):
         corner = np.array([columns[i], rows[j]])
         beside_x, beside_y = nodes[1 if i == 0 else 3, j], nodes[i, 1 if j == 0 else 3]
@@ -85,6 +81,15 @@ def grid(rng: np.random.Generator) -> TownLayout:
     return sketch.layout()
 
 
+def _left_out(rng: np.random.Generator, main_x: int, main_y: int) -> list[set[tuple[int, int]]]:
+    """Two side streets inside the grid that are not built, each by its ends, without an end in common."""
+    across = [{(i, j), (i + 1, j)} for i in (1, 2) for j in (1, 2, 3) if j != main_y]
+    up = [{(i, j), (i, j + 1)} for i in (1, 2, 3) for j in (1, 2) if i != main_x]
+    one = across[rng.integers(len(across))]
+    others = [street for street in up if not street & one]
+    return [one, others[rng.integers(len(others))]]
+
+
 def suburb(rng: np.random.Generator) -> TownLayout:
     """A collector road around and one across, and residential streets that begin and end there, some with a turning loop."""
     sketch = Sketch(_warp(rng, amplitude_m=10.0, wavelength_m=350.0))
@@ -92,41 +97,45 @@ def suburb(rng: np.random.Generator) -> TownLayout:
     angles = np.radians(36.0 * np.arange(10) + rng.uniform(-4.0, 4.0, 10))
 
     def on_ring(angle: float, out_m: float = 0.0) -> Points:
-        return np.array([(wide + out_m) * np.cos(angle), (high + out_m) * np.sin(angle)])
+        circle, radii = np.array([np.cos(angle), np.sin(angle)]), np.array([wide, high])
+        return radii * circle + out_m * circle / radii / np.hypot(*(circle / radii))
 
-    controls = {0: SIGNALS, 5: SIGNALS, 2: STOP_ALL}
-    ring = [sketch.junction(*on_ring(angle), controls.get(k, str(rng.choice([GIVE_WAY, STOP])))) for k, angle in enumerate(angles)]
+    mixed = _mixed(rng, (GIVE_WAY, STOP), 10)
+    controls = [{0: SIGNALS, 2: STOP_ALL, 5: SIGNALS}.get(k) or next(mixed) for k in range(10)]
+    ring = [sketch.junction(on_ring(angle), control) for angle, control in zip(angles, controls, strict=True)]
     for k, (a, b) in enumerate(pairwise([*angles, angles[0] + 2.0 * np.pi])):
         via = [on_ring(a + part * (b - a), 5.0) for part in (0.25, 0.5, 0.75)]
         sketch.street(ring[k], ring[(k + 1) % 10], COLLECTOR, via=via, has_zebra=k in (1, 7))
 
     bow = rng.uniform(15.0, 30.0) * rng.choice([-1.0, 1.0])
-    west, middle, east = (sketch.junction(x, y, control) for x, y, control in ((-125.0, bow, STOP), (0.0, 0.0, SIGNALS), (125.0, -bow, STOP)))
+    west, middle, east = (sketch.junction((x, y), control) for x, y, control in ((-125.0, bow, STOP), (0.0, 0.0, SIGNALS), (125.0, -bow, STOP)))
     for start, end in ((ring[5], west), (west, middle), (middle, east), (east, ring[0])):
         (ax, ay), (bx, by) = sketch.place(start), sketch.place(end)
         sketch.street(start, end, COLLECTOR, via=[(ax + 0.35 * (bx - ax), ay), (ax + 0.65 * (bx - ax), by)])
     for side, outer in ((1.0, ring[2]), (-1.0, ring[7])):  # a street that bulges from the one across, with a way out of it
-        inner = sketch.junction(rng.uniform(-15.0, 15.0), side * rng.uniform(88.0, 100.0), str(rng.choice([STOP_ALL, STOP])))
+        inner = sketch.junction((rng.uniform(-15.0, 15.0), side * rng.uniform(88.0, 100.0)), str(rng.choice([STOP_ALL, STOP])))
         y = sketch.place(inner)[1]
         for start, x in ((west, -125.0), (east, 125.0)):
             sketch.street(start, inner, SIDE, via=[(x, y - side * 35.0), (0.9 * x, y), (0.6 * x, y)], parking=_kerbs(rng), has_zebra=rng.random() < 0.3)
         sketch.street(inner, middle, NARROW, parking=(True, False))
-        sketch.street(inner, outer, SIDE, parking=_kerbs(rng))
+        x_outer, y_outer = sketch.place(outer)
+        sketch.street(inner, outer, SIDE, via=[(sketch.place(inner)[0], y + side * 35.0), (0.8 * x_outer, 0.75 * y_outer)], parking=_kerbs(rng))
 
-    for first, has_loop in ((1, True), (3, True), (6, True), (8, False)):  # outside: from one junction of the ring to the next
+    _turning_loop(sketch, ring[8], on_ring(angles[8], 1.0) - on_ring(angles[8]))
+    for first in (1, 3, 6):  # outside: from one junction of the ring to the next
         a, b = angles[first], angles[first + 1]
         bulge_m = rng.uniform(75.0, 95.0)
-        top = sketch.junction(*on_ring((a + b) / 2.0, bulge_m), str(rng.choice([GIVE_WAY, STOP]))) if has_loop else None
-        if top is None:
-            via = [on_ring(a, 0.6 * bulge_m), on_ring(a + 0.2 * (b - a), bulge_m), on_ring(b - 0.2 * (b - a), bulge_m), on_ring(b, 0.6 * bulge_m)]
-            sketch.street(ring[first], ring[first + 1], SIDE, via=via, parking=_kerbs(rng), has_zebra=True)
-            continue
+        top = sketch.junction(on_ring((a + b) / 2.0, bulge_m), next(mixed))
         for k, sign in ((first, 1.0), (first + 1, -1.0)):
             via = [on_ring(angles[k], 0.6 * bulge_m), on_ring(angles[k] + sign * 0.2 * (b - a), bulge_m)]
             sketch.street(ring[k], top, SIDE, via=via, parking=_kerbs(rng))
         _turning_loop(sketch, top, on_ring((a + b) / 2.0, bulge_m + 1.0) - on_ring((a + b) / 2.0, bulge_m))
 
-    sketch.road_outside(ring[9], ring[0], (ENTRY, OUTSIDE), via=[on_ring(angles[9], 130.0), (wide + 170.0, -high - 90.0), (wide + 170.0, 0.0)], entry_m=ENTRY_M)
+    sketch.road_outside(
+        ring[9],
+        ring[0],
+        via=[on_ring(angles[9], 110.0), on_ring(angles[9], 190.0), on_ring(angles[9] + 0.3, 250.0), on_ring(angles[0], 190.0), on_ring(angles[0], 110.0)],
+    )
     return sketch.layout()
 
 
@@ -134,7 +143,7 @@ def _turning_loop(sketch: Sketch, start: str, outwards: Points) -> None:
     """A short street that ends in a loop around some houses."""
     ahead = outwards / np.hypot(*outwards)
     left = np.array([-ahead[1], ahead[0]])
-    neck = sketch.junction(*(sketch.place(start) + 45.0 * ahead), GIVE_WAY)
+    neck = sketch.junction(sketch.place(start) + 45.0 * ahead, GIVE_WAY)
     place = sketch.place(neck)
     sketch.street(start, neck, NARROW)
     loop = [place + along_m * ahead + aside_m * left for along_m, aside_m in ((2.0, 20.0), (12.0, 26.0), (38.0, 26.0), (52.0, 20.0))]
@@ -147,14 +156,15 @@ def arterial(rng: np.random.Generator) -> TownLayout:
     sketch = Sketch(_warp(rng, amplitude_m=14.0, wavelength_m=600.0))
     columns = _spread(rng.uniform(150.0, 180.0, 4))
     between = (columns[1:] + columns[:-1]) / 2.0 + rng.uniform(-12.0, 12.0, 4)
-    corridor = [sketch.junction(x, 0.0, SIGNALS) for x in columns]
+    ends = (columns[0], columns[4])  # where the left turns from outside have no lane of their own
+    corridor = [sketch.junction((x, 0.0), SIGNALS_IN_TURN if x in ends else SIGNALS) for x in columns]
     for start, end in pairwise(corridor):  # at its two ends one lane leads on, and the other is for left turns anyway
         sketch.avenue(start, end, MAIN, left_lanes=(end != corridor[-1], start != corridor[0]))
     for side in (1.0, -1.0):
         near_y, far_y = side * rng.uniform(100.0, 120.0), side * rng.uniform(190.0, 215.0)
-        inner = [sketch.junction(x, near_y, str(rng.choice([STOP, STOP_ALL]))) for x in columns[1:4]]
-        half = [sketch.junction(x, near_y, str(rng.choice([GIVE_WAY, STOP]))) for x in between]
-        outer = [sketch.junction(x, far_y, control) for x, control in ((between[1], SIGNALS), (between[2], STOP_ALL))]
+        inner = [sketch.junction((x, near_y), control) for x, control in zip(columns[1:4], _mixed(rng, (STOP, STOP_ALL), 3), strict=True)]
+        half = [sketch.junction((x, near_y), control) for x, control in zip(between, _mixed(rng, (GIVE_WAY, STOP), 4), strict=True)]
+        outer = [sketch.junction((x, far_y), control) for x, control in ((between[1], SIGNALS), (between[2], STOP_ALL))]
         for start, end in zip(corridor[1:4], inner, strict=True):
             sketch.street(start, end, SIDE, parking=_kerbs(rng))
         for start, end in pairwise([half[0], inner[0], half[1], inner[1], half[2], inner[2], half[3]]):
@@ -182,16 +192,17 @@ def organic(rng: np.random.Generator) -> TownLayout:
         wobble = 1.0 + (waves[ring] * np.sin(np.array([2.0, 3.0]) * angle + phases[ring])).sum()
         return (RINGS_M[ring] * wobble + out_m) * np.array([np.cos(angle), np.sin(angle)])
 
-    inner = np.radians(72.0 * np.arange(5) + rng.uniform(-9.0, 9.0, 5))  # angles of the lanes from the first ring to the second
+    inner = np.radians(72.0 * np.arange(5) + rng.uniform(-6.0, 6.0, 5))  # angles of the lanes from the first ring to the second
     gaps = np.diff([*inner, inner[0] + 2.0 * np.pi])
-    outer = np.sort(np.concatenate([inner + part * gaps + np.radians(rng.uniform(-3.0, 3.0, 5)) for part in (0.36, 0.67)]))  # to the third
+    outer = np.sort(np.concatenate([inner + part * gaps + np.radians(rng.uniform(-2.0, 2.0, 5)) for part in (0.36, 0.67)]))  # to the third
     gates = (0, 2, 5, 7)  # where the roads outside come in
     ways = [(0, inner), (1, np.sort(np.concatenate([inner, outer]))), (2, outer)]
+    mixed = _mixed(rng, (STOP, GIVE_WAY, STOP_ALL), 30)
     rings = {}
     for ring, angles in ways:
         for k, angle in enumerate(angles):
-            control = SIGNALS if ring == 2 and k in gates else str(rng.choice([STOP, GIVE_WAY, STOP_ALL]))
-            rings[ring, angle] = sketch.junction(*at(ring, angle), control)
+            control = SIGNALS if ring == 2 and k in gates else next(mixed)
+            rings[ring, angle] = sketch.junction(at(ring, angle), control)
     for (ring, angles), kind in zip(ways, (NARROW, SIDE, COLLECTOR), strict=True):
         for a, b in pairwise([*angles, angles[0] + 2.0 * np.pi]):
             via = [at(ring, a + part * (b - a), rng.uniform(0.0, 6.0)) for part in (0.2, 0.5, 0.8)]
@@ -206,14 +217,14 @@ def organic(rng: np.random.Generator) -> TownLayout:
     for first, second in (gates[:2], gates[2:]):
         a, b = outer[first], outer[second]
         via = [at(2, a, 70.0), at(2, a + 0.2 * (b - a), 120.0), at(2, (a + b) / 2.0, 130.0), at(2, b - 0.2 * (b - a), 120.0), at(2, b, 70.0)]
-        sketch.road_outside(rings[2, a], rings[2, b], (ENTRY, OUTSIDE), via=via, entry_m=ENTRY_M)
+        sketch.road_outside(rings[2, a], rings[2, b], via=via)
     return sketch.layout()
 
 
 def _around(sketch: Sketch, start: str, end: str, corner: Points) -> None:
     """A road outside that leaves one junction to the side, turns around a corner and comes to another from above or below."""
     via = [(corner[0], sketch.place(start)[1]), corner, (sketch.place(end)[0], corner[1])]
-    sketch.road_outside(start, end, (ENTRY, OUTSIDE), via=via, entry_m=ENTRY_M)
+    sketch.road_outside(start, end, via=via)
 
 
 def _bend(before: Points, corner: Points, after: Points) -> list[Points]:
@@ -226,6 +237,11 @@ def _spread(gaps_m: Points) -> Points:
     """Coordinates with these gaps, the middle at 0."""
     places = np.concatenate([[0.0], np.cumsum(gaps_m)])
     return places - places[-1] / 2.0
+
+
+def _mixed(rng: np.random.Generator, words: tuple[str, ...], count: int) -> Iterator[str]:
+    """The words, each as often as the others, in random order."""
+    return (str(word) for word in rng.permutation(np.resize(words, count)))
 
 
 def _kerbs(rng: np.random.Generator) -> tuple[bool, bool]:

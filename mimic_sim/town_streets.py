@@ -20,9 +20,11 @@ TURN_BACK_RAD = np.radians(150.0)  # a larger one turns back, which nobody does 
 MEDIAN_M = 3.25  # between the directions of a street with lanes for left turns, which take its place before a junction
 LEFT_LANE_M, TAPER_M = 68.0, 24.0  # length of such a lane with its taper, and of that alone
 
+ENTRY_M = 70.0  # of a road outside, at either end, where the limit is the town's
 GAP_M = 6.0  # left open where a street is cut: room for a zebra crossing, and for a smooth way on
 
-SIGNALS, STOP, STOP_ALL, GIVE_WAY = "traffic_light", "priority_stop", "allway_stop", "priority"
+SIGNALS, SIGNALS_IN_TURN = "signals", "signals in turn"  # for opposite arms at a time, for one arm at a time
+STOP, STOP_ALL, GIVE_WAY = "stop", "stop for all", "give way"
 JOINT, ZEBRA = "joint", "zebra"  # where a street is cut: nothing to see, a zebra crossing
 
 Points = NDArray[np.float64]
@@ -54,7 +56,7 @@ OUTSIDE = replace(ENTRY, speed_limit_mps=80.0 / 3.6)
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """Where edges meet, and who goes first there: SIGNALS, STOP, STOP_ALL, GIVE_WAY, JOINT or ZEBRA."""
+    """Where edges meet, and who goes first there: one of the words above."""
 
     node_id: str
     x_m: float
@@ -164,9 +166,9 @@ class Sketch:
         """What was drawn."""
         return TownLayout(nodes=tuple(self._nodes), edges=tuple(self._edges), has_protected_lefts=has_protected_lefts)
 
-    def junction(self, x_m: float, y_m: float, control: str) -> str:
+    def junction(self, point_m: Points | tuple[float, float], control: str) -> str:
         """Add a node and give its id."""
-        point = np.array([x_m, y_m])
+        point = np.array(point_m, np.float64)
         node_id = self._node(self.warp(point[None])[0], control)
         self._at[node_id] = point
         return node_id
@@ -181,20 +183,26 @@ class Sketch:
         end: str,
         kind: StreetKind,
         *,
-        via: Sequence[Sequence[float]] = (),
+        via: Sequence[Sequence[float] | Points] = (),
         parking: tuple[bool, bool] = (False, False),
         has_zebra: bool = False,
     ) -> None:
         """Both directions from one junction to another, near the points `via`. parking: at the right of each direction."""
         line = self._line(start, end, via)
         cuts = [_length(line) / 2.0] if has_zebra else []
-        self._pieces(start, end, line, cuts, [kind] * (len(cuts) + 1), parking, ZEBRA)
+        names = [start, *(self._node(_at(line, cut), ZEBRA) for cut in cuts), end]
+        for first, last, part in zip(names[:-1], names[1:], _pieces(line, cuts), strict=True):
+            self._edge(first, last, kind, part, has_parking=parking[0])
+            self._edge(last, first, kind, part[::-1], has_parking=parking[1])
 
-    def road_outside(self, start: str, end: str, kinds: tuple[StreetKind, StreetKind], *, via: Sequence[Sequence[float]], entry_m: float) -> None:
-        """A road around a part of the town: of the first kind on entry_m from its ends, between them of the second."""
+    def road_outside(self, start: str, end: str, *, via: Sequence[Sequence[float] | Points]) -> None:
+        """A road around a part of the town, beyond ENTRY_M from its ends without the town's speed limit."""
         line = self._line(start, end, via)
-        cuts = [entry_m, _length(line) - entry_m]
-        self._pieces(start, end, line, cuts, [kinds[0], kinds[1], kinds[0]], (False, False), JOINT)
+        cuts = [ENTRY_M, _length(line) - ENTRY_M]
+        names = [start, *(self._node(_at(line, cut), JOINT) for cut in cuts), end]
+        for first, last, part, kind in zip(names[:-1], names[1:], _pieces(line, cuts), (ENTRY, OUTSIDE, ENTRY), strict=True):
+            self._edge(first, last, kind, part, has_parking=False)
+            self._edge(last, first, kind, part[::-1], has_parking=False)
 
     def avenue(self, start: str, end: str, kind: StreetKind, *, left_lanes: tuple[bool, bool]) -> None:
         """A street with a median, out of which comes a lane for left turns: in the one direction, in the other, or in both."""
@@ -210,16 +218,6 @@ class Sketch:
             self._edge(first, joint, kind, before, has_parking=False)
             self._edge(joint, last, kind, after, has_parking=False, left_lanes=1)
 
-    def _pieces(
-        self, start: str, end: str, line: Points, cuts_m: Sequence[float], kinds: Sequence[StreetKind], parking: tuple[bool, bool], control: str
-    ) -> None:
-        borders = [-GAP_M / 2.0, *cuts_m, _length(line) + GAP_M / 2.0]
-        parts = [_part(line, a + GAP_M / 2.0, b - GAP_M / 2.0) for a, b in pairwise(borders)]
-        names = [start, *(self._node(_part(line, cut, cut + 1.0)[0], control) for cut in cuts_m), end]
-        for first, last, part, kind in zip(names[:-1], names[1:], parts, kinds, strict=True):
-            self._edge(first, last, kind, part, has_parking=parking[0])
-            self._edge(last, first, kind, part[::-1], has_parking=parking[1])
-
     def _node(self, point_m: Points, control: str) -> str:
         x, y = (round(float(value), 2) for value in point_m)
         self._nodes.append(Node(node_id=f"n{len(self._nodes)}", x_m=x, y_m=y, control=control))
@@ -230,7 +228,7 @@ class Sketch:
         edge_id = f"e{len(self._edges)}"
         self._edges.append(Edge(edge_id=edge_id, start=start, end=end, kind=kind, line_m=points, has_parking=has_parking, left_lanes=left_lanes))
 
-    def _line(self, start: str, end: str, via: Sequence[Sequence[float]]) -> Points:
+    def _line(self, start: str, end: str, via: Sequence[Sequence[float] | Points]) -> Points:
         """(N, 2) about every SAMPLE_M along a smooth curve, warped."""
         corners = np.array([self._at[start], *via, self._at[end]], np.float64)
         return _even(self.warp(_even(_curve(corners))))
@@ -259,6 +257,16 @@ def _part(line: Points, start_m: float, stop_m: float) -> Points:
     s = np.linspace(start_m, stop_m, max(round((stop_m - start_m) / SAMPLE_M), 1) + 1)
     along = _along(line)
     return np.stack([np.interp(s, along, line[:, i]) for i in range(2)], axis=1)
+
+
+def _at(line: Points, place_m: float) -> Points:
+    return np.array([np.interp(place_m, _along(line), line[:, i]) for i in range(2)])
+
+
+def _pieces(line: Points, cuts_m: Sequence[float]) -> list[Points]:
+    """A line cut at these places, with a gap of GAP_M at each."""
+    borders = [-GAP_M / 2.0, *cuts_m, _length(line) + GAP_M / 2.0]
+    return [_part(line, a + GAP_M / 2.0, b - GAP_M / 2.0) for a, b in pairwise(borders)]
 
 
 def _even(line: Points) -> Points:
