@@ -74,6 +74,7 @@ setup(
             "av",
         ],
         "sim": ["moderngl", "av", "pyarrow", "simplejpeg", "libsumo==1.28.*", "sumolib==1.28.*"],
+        "towns": ["eclipse-sumo==1.28.*"],
     },
     zip_safe=False,
     cmdclass={"install_data": InstallDataAndNodes},

@@ -21,7 +21,7 @@ COMMANDS = {
     "train": "learn from clip stores",
     "score": "how close a policy comes to the human, on clips it never saw",
     "replay": "run a recorded drive through the real nodes",
-    "sim": "record drives in the built-in simulator",
+    "sim": "record drives in the built-in simulator, make towns for it",
     "drive": "drive closed loop in the built-in simulator",
     "up": "start a launch file's nodes without `launch`",
 }

@@ -27,6 +27,7 @@ from mimic_sim.town_streets import (
     Warp,
 )
 
+MAX_SEED = 2**31 - 1
 CORNER_M = 45.0  # how long before its corner a street begins to bend
 RINGS_M = (75.0, 165.0, 260.0)  # radii of the organic town
 
@@ -35,7 +36,7 @@ def town_layout(style: str, seed: int) -> TownLayout:
     """The town of a style and a seed; raises ContractError on an unknown style or a seed outside 0 … 2³¹ − 1."""
     if style not in STYLES:
         raise ContractError(f"style: is '{style}', must be one of {', '.join(STYLES)}")
-    check_integer("seed", seed, low=0, high=2**31 - 1)
+    check_integer("seed", seed, low=0, high=MAX_SEED)
     return STYLES[style](np.random.default_rng([seed, *style.encode()]))
 
 
@@ -164,7 +165,8 @@ def arterial(rng: np.random.Generator) -> TownLayout:
         near_y, far_y = side * rng.uniform(100.0, 120.0), side * rng.uniform(190.0, 215.0)
         inner = [sketch.junction((x, near_y), control) for x, control in zip(columns[1:4], _mixed(rng, (STOP, STOP_ALL), 3), strict=True)]
         half = [sketch.junction((x, near_y), control) for x, control in zip(between, _mixed(rng, (GIVE_WAY, STOP), 4), strict=True)]
-        outer = [sketch.junction((x, far_y), control) for x, control in ((between[1], SIGNALS), (between[2], STOP_ALL))]
+        gate, other = (2, 1) if side > 0.0 else (1, 2)  # where the road outside comes in
+        outer = {k: sketch.junction((between[k], far_y), control) for k, control in ((gate, SIGNALS), (other, STOP_ALL))}
         for start, end in zip(corridor[1:4], inner, strict=True):
             sketch.street(start, end, SIDE, parking=_kerbs(rng))
         for start, end in pairwise([half[0], inner[0], half[1], inner[1], half[2], inner[2], half[3]]):
@@ -172,14 +174,14 @@ def arterial(rng: np.random.Generator) -> TownLayout:
         for end, start in ((half[0], corridor[0]), (half[3], corridor[4])):
             corner = np.array([sketch.place(start)[0], near_y])
             sketch.street(start, end, COLLECTOR, via=_bend(sketch.place(start), corner, sketch.place(end)))
-        sketch.street(half[1], outer[0], COLLECTOR)
-        sketch.street(half[2], outer[1], SIDE, parking=_kerbs(rng))
-        sketch.street(outer[0], outer[1], NARROW, parking=(True, False), has_zebra=True)
-        for start, end in ((half[0], outer[0]), (half[3], outer[1])):
+        sketch.street(half[gate], outer[gate], COLLECTOR)
+        sketch.street(half[other], outer[other], SIDE, parking=_kerbs(rng))
+        sketch.street(outer[1], outer[2], NARROW, parking=(True, False), has_zebra=True)
+        for start, end in ((half[0], outer[1]), (half[3], outer[2])):
             corner = np.array([sketch.place(start)[0], far_y])
             sketch.street(start, end, NARROW, via=_bend(sketch.place(start), corner, sketch.place(end)), parking=_kerbs(rng))
         end_x = side * (columns[4] + rng.uniform(90.0, 110.0))
-        _around(sketch, corridor[4 if side > 0 else 0], outer[1 if side > 0 else 0], np.array([end_x, far_y + side * 90.0]))
+        _around(sketch, corridor[4 if side > 0.0 else 0], outer[gate], np.array([end_x, far_y + side * 90.0]))
     return sketch.layout(has_protected_lefts=True)
 
 
@@ -223,7 +225,7 @@ def organic(rng: np.random.Generator) -> TownLayout:
 
 def _around(sketch: Sketch, start: str, end: str, corner: Points) -> None:
     """A road outside that leaves one junction to the side, turns around a corner and comes to another from above or below."""
-    via = [(corner[0], sketch.place(start)[1]), corner, (sketch.place(end)[0], corner[1])]
+    via = [np.array([corner[0], sketch.place(start)[1]]), corner, np.array([sketch.place(end)[0], corner[1]])]
     sketch.road_outside(start, end, via=via)
 
 

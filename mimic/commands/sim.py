@@ -1,12 +1,15 @@
-"""Record drives of the built-in simulator, over ROS, into bags.
+"""Record drives of the built-in simulator, over ROS, into bags; make towns to drive in.
 
     mimic sim record --towns course --drivers expert --hours 0.2 --seed 1 --disturb --out out/drives
     mimic sim record --towns train_1,train_2 --drivers expert --hours 1 --seed 2 --looks day,rain --out out/towns
+    mimic sim town --style suburb --seed 7 --out out/suburb_7.net.xml.gz
 
 OUT/drive_0000, drive_0001 … are bags (MCAP), with drive.json (what was driven) and rows.parquet (one row a tick)
 inside: a lap of the built-in course, a random way of two or three minutes through a town. Every drive has its own light
 and weather, buildings, trees and starting place; with --disturb the car is pushed about in a third of the time, and the
 recorded /sim/expert_trajectory is what the expert would do from there.
+
+A town is a SUMO network, the same bytes for the same style and seed.
 """
 
 import argparse
@@ -30,6 +33,8 @@ from mimic_sim.looks import LOOKS
 from mimic_sim.road_network import RoadNetwork
 from mimic_sim.route_spec import RouteSpec
 from mimic_sim.routing import random_way
+from mimic_sim.town import TOWN_SUFFIX, make_town
+from mimic_sim.town_layout import MAX_SEED, STYLES
 from mimic_sim.world import COMPLETED, build_world, load_road, world_on
 
 DRIVERS = ("expert",)
@@ -54,6 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     record.add_argument("--disturb", action="store_true", help="push the car about, to record how the expert comes back")
     record.add_argument("--out", required=True, type=Path, help="directory for the bags")
     record.add_argument("--overwrite", action="store_true", help="replace OUT")
+    town = verbs.add_parser("town", help="a town, as a SUMO network", description=__doc__, formatter_class=parser.formatter_class)
+    town.add_argument("--style", required=True, help=f"one of: {', '.join(STYLES)}")
+    town.add_argument("--seed", required=True, type=int, help=f"decides everything else, 0 to {MAX_SEED}")
+    town.add_argument("--out", type=Path, help=f"file for the network, ending in {TOWN_SUFFIX} (default: ./STYLE_SEED{TOWN_SUFFIX})")
+    town.add_argument("--overwrite", action="store_true", help="replace OUT")
 
 
 def routes_of(args: argparse.Namespace) -> list[RouteSpec]:
@@ -105,6 +115,27 @@ def _way(drive: Callable[..., RouteSpec], network: RoadNetwork, rng: np.random.G
 
 
 def run(args: argparse.Namespace) -> int:
+    """Run one verb."""
+    return _make_town(args) if args.verb == "town" else _record_all(args)
+
+
+def _make_town(args: argparse.Namespace) -> int:
+    """Make one town; raises UsageError when the arguments make no sense."""
+    out: Path = args.out or Path(f"{args.style}_{args.seed}{TOWN_SUFFIX}")
+    if args.style not in STYLES:
+        raise UsageError(f"--style: '{args.style}' is unknown, must be one of: {', '.join(STYLES)}")
+    if not 0 <= args.seed <= MAX_SEED:
+        raise UsageError(f"--seed: is {args.seed}, must be 0 to {MAX_SEED}")
+    if not out.name.endswith(TOWN_SUFFIX):
+        raise UsageError(f"--out: '{out}' must end in {TOWN_SUFFIX}")
+    if out.exists() and not args.overwrite:
+        raise UsageError(f"--out: '{out}' exists: choose another or add --overwrite")
+    make_town(args.style, args.seed, out)
+    print(json.dumps({"style": args.style, "seed": args.seed, "bytes": out.stat().st_size, "out": str(out)}))
+    return 0
+
+
+def _record_all(args: argparse.Namespace) -> int:
     """Record all drives; OUT appears when all are whole."""
     routes = routes_of(args)
     partial = args.out.with_name(f".{args.out.name}.partial")
