@@ -29,6 +29,7 @@ from mimic_sim.town_streets import (
 
 MAX_SEED = 2**31 - 1
 CORNER_M = 45.0  # how long before its corner a street begins to bend
+LOOP_M = 26.0  # radius of a turning loop
 RINGS_M = (75.0, 165.0, 260.0)  # radii of the organic town
 
 
@@ -147,7 +148,7 @@ def _turning_loop(sketch: Sketch, start: str, outwards: Points) -> None:
     neck = sketch.junction(sketch.place(start) + 45.0 * ahead, GIVE_WAY)
     place = sketch.place(neck)
     sketch.street(start, neck, NARROW)
-    loop = [place + along_m * ahead + aside_m * left for along_m, aside_m in ((2.0, 20.0), (12.0, 26.0), (38.0, 26.0), (52.0, 20.0))]
+    loop = [place + LOOP_M * (along * ahead + aside * left) for along, aside in ((0.0, 0.41), (0.59, 1.0), (1.41, 1.0), (2.0, 0.41))]  # half an octagon
     back = [point - 2.0 * ((point - place) @ left) * left for point in loop[::-1]]
     sketch.street(neck, neck, NARROW, via=[*loop, *back], parking=(True, False), has_zebra=True)
 
@@ -207,9 +208,10 @@ def organic(rng: np.random.Generator) -> TownLayout:
             rings[ring, angle] = sketch.junction(at(ring, angle), control)
     for (ring, angles), kind in zip(ways, (NARROW, SIDE, COLLECTOR), strict=True):
         for a, b in pairwise([*angles, angles[0] + 2.0 * np.pi]):
+            has_zebra = ring != 1 and rng.random() < 0.35
             via = [at(ring, a + part * (b - a), rng.uniform(0.0, 6.0)) for part in (0.2, 0.5, 0.8)]
             parking = _kerbs(rng) if kind != COLLECTOR else (False, False)
-            sketch.street(rings[ring, a], rings[ring, angles[0] if b > angles[-1] else b], kind, via=via, parking=parking, has_zebra=rng.random() < 0.2)
+            sketch.street(rings[ring, a], rings[ring, angles[0] if b > angles[-1] else b], kind, via=via, parking=parking, has_zebra=has_zebra)
     for ring, angles in ((0, inner), (1, outer)):
         for angle in angles:
             start, end = rings[ring, angle], rings[ring + 1, angle]
