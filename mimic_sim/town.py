@@ -98,9 +98,16 @@ def _nodes(layout: TownLayout) -> Element:
 
 def _edges(layout: TownLayout) -> Element:
     root = Element("edges")
+    waiting = layout.waiting()
     for edge in layout.edges:
         lanes = _lanes(edge)
-        values = {"id": edge.edge_id, "from": edge.start, "to": edge.end, "priority": edge.kind.rank, "speed": f"{edge.kind.speed_limit_mps:.2f}"}
+        values = {
+            "id": edge.edge_id,
+            "from": edge.start,
+            "to": edge.end,
+            "priority": 1 if edge.edge_id in waiting else 2,
+            "speed": f"{edge.kind.speed_limit_mps:.2f}",
+        }
         shape = " ".join(f"{x},{y}" for x, y in edge.line_m)
         element = _add(root, "edge", {**values, "numLanes": len(lanes), "spreadType": "right", "shape": shape})
         for index, lane in enumerate(lanes):

@@ -87,9 +87,8 @@ def _left_out(rng: np.random.Generator, main_x: int, main_y: int) -> list[set[tu
     """Two side streets inside the grid that are not built, each by its ends, without an end in common."""
     across = [{(i, j), (i + 1, j)} for i in (1, 2) for j in (1, 2, 3) if j != main_y]
     up = [{(i, j), (i, j + 1)} for i in (1, 2, 3) for j in (1, 2) if i != main_x]
-    one = across[rng.integers(len(across))]
-    others = [street for street in up if not street & one]
-    return [one, others[rng.integers(len(others))]]
+    pairs = [[one, other] for one in across for other in up if not one & other]
+    return pairs[rng.integers(len(pairs))]
 
 
 def suburb(rng: np.random.Generator) -> TownLayout:

@@ -133,6 +133,11 @@ class TownLayout:
             for after in lefts:
                 yield Connection(start=edge, end=after, start_lane=edge.lanes - 1, end_lane=after.lanes - 1)
 
+    def waiting(self) -> set[str]:
+        """Ids of the edges that must let others go first at their end, by a stop sign or a give-way sign."""
+        nodes = [node for node in self.nodes if node.control in (STOP, GIVE_WAY)]
+        return {edge.edge_id for node in nodes for arm in _waiting(self._arms(node), node) for edge in arm if edge.end == node.node_id}
+
     def crossings(self) -> Iterator[tuple[Node, tuple[Edge, ...]]]:
         """Where people cross, and over which edges: at signals and all-way stops over every arm, else over those that wait."""
         for node in self.nodes:

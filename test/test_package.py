@@ -148,6 +148,8 @@ def test_configuration_is_valid(path):
         import_module("e2e_planner.recipe").Recipe.load(path)
     elif kind == "suites":
         import_module("mimic_sim.suite").load_suite(str(path))
+    elif kind == "towns":
+        assert all(set(made) == {"style", "seed", "split"} for made in load_yaml(path).values())
     elif kind == "bringup":
         import_module("mimic.bringup").Table.load(str(path))
     else:
