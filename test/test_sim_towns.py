@@ -89,11 +89,23 @@ def test_in_any_town_traffic_goes_round_for_ever(layout):
         after[c.start.edge_id].add(c.end.edge_id)
         lanes_on[c.start.edge_id].add(c.start_lane)
         lanes_reached[c.end.edge_id].add(c.end_lane)
-        assert c.start.end == c.end.start != "" and c.start_lane < c.start.lanes and c.end_lane < c.end.lanes
+        assert c.start.end == c.end.start and c.start_lane < c.start.lanes and c.end_lane < c.end.lanes
     assert all(lanes_on[name] == set(range(edge.lanes)) for name, edge in edges.items())
     assert all(lanes_reached[name] for name in edges)
     for vehicle_class in ("passenger", "bus", "bicycle"):
         assert is_strongly_connected(after, {name for name, edge in edges.items() if vehicle_class not in edge.kind.shut_out})
+
+
+@settings(max_examples=25, deadline=None)
+@given(layouts)
+def test_at_a_sign_all_wait_but_two_and_people_cross_before_those_who_wait(layout):
+    waiting = layout.waiting()
+    for node in layout.nodes:
+        arriving = {edge.edge_id for edge in layout.edges if edge.end == node.node_id}
+        assert len(arriving - waiting) == (2 if node.control in (STOP, GIVE_WAY) else len(arriving))
+    for node, edges in layout.crossings():
+        assert len(edges) == 2 and all(edge.kind.has_sidewalk for edge in edges)
+        assert node.control not in (STOP, GIVE_WAY) or waiting & {edge.edge_id for edge in edges}
 
 
 @settings(max_examples=25, deadline=None)
@@ -208,10 +220,10 @@ def test_the_lanes_of_a_town_are_smooth_and_lead_on(name):
     for edge in roads(net):
         has_signal = edge.getToNode().getType() == "traffic_light"
         assert not has_signal or edge.getSpeed() < 14.0
-        assert any(lane.allows("pedestrian") for lane in edge.getLanes()) or edge.getToNode().getType() != "allway_stop"
-    assert (
-        any(len([lane for lane in edge.getLanes() if lane.allows("passenger")]) >= 2 for edge in roads(net)) or "suburb organic".find(TOWNS[name]["style"]) >= 0
-    )
+        first = edge.getLanes()[0]  # people and bicycles are kept off the road outside
+        assert (first.allows("pedestrian") and first.getWidth() == 2.2) == edge.allows("bicycle")
+    most = max(sum(lane.allows("passenger") for lane in edge.getLanes()) for edge in roads(net))
+    assert most == {"grid": 2, "arterial": 3, "suburb": 1, "organic": 1}[TOWNS[name]["style"]]
 
 
 @needs_sumolib
