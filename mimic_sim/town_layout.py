@@ -206,11 +206,10 @@ def organic(rng: np.random.Generator) -> TownLayout:
             control = SIGNALS if ring == 2 and k in gates else next(mixed)
             rings[ring, angle] = sketch.junction(at(ring, angle), control)
     for (ring, angles), kind in zip(ways, (NARROW, SIDE, COLLECTOR), strict=True):
-        for a, b in pairwise([*angles, angles[0] + 2.0 * np.pi]):
-            has_zebra = ring != 1 and rng.random() < 0.35
+        for k, (a, b) in enumerate(pairwise([*angles, angles[0] + 2.0 * np.pi])):
             via = [at(ring, a + part * (b - a), rng.uniform(0.0, 6.0)) for part in (0.2, 0.5, 0.8)]
             parking = _kerbs(rng) if kind != COLLECTOR else (False, False)
-            sketch.street(rings[ring, a], rings[ring, angles[0] if b > angles[-1] else b], kind, via=via, parking=parking, has_zebra=has_zebra)
+            sketch.street(rings[ring, a], rings[ring, angles[(k + 1) % len(angles)]], kind, via=via, parking=parking, has_zebra=ring != 1 and k % 3 == 0)
     for ring, angles in ((0, inner), (1, outer)):
         for angle in angles:
             start, end = rings[ring, angle], rings[ring + 1, angle]
