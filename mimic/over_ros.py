@@ -30,7 +30,7 @@ def drive_over_ros(policy_text: str, route: RouteSpec, out_dir: Path, *, picture
         "pictures": pictures,
         "rows": str(rows.resolve()),
     }
-    timeout_s = START_S + SLOWEST * (route.time_limit_s or 2.0 * world.nominal_duration_s + 20.0)
+    timeout_s = START_S + SLOWEST * world.time_limit_s
     with start("sim", arguments, log_directory=out_dir / "logs") as bringup:
         bringup.wait_for_exit_of("sim_node", timeout_s=timeout_s)
     return DriveResult.load(rows)

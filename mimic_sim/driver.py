@@ -7,6 +7,7 @@ as often as one likes, and the answer depends on nothing but that state and what
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,9 +16,11 @@ from mimic_sim import expert
 from mimic_sim.actors import Actor
 from mimic_sim.ego import EgoMotion
 from mimic_sim.expert import Ahead, Lead
-from mimic_sim.moment import Moment
 from mimic_sim.right_of_way import SIGNAL, Conflict, Zebra, conflicts, waiting_lines, zebras
-from mimic_sim.world import World
+from mimic_sim.sight import Seen
+
+if TYPE_CHECKING:
+    from mimic_sim.world import World
 
 HORIZON_M = 90.0  # ahead of the car
 SIDE_MARGIN_M = 0.35  # beside the car that others are kept out of
@@ -37,7 +40,7 @@ BEFORE_CONFLICT_M = 1.0
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class Other:
     """Somebody in the coordinates of the way's line: station and offset (left) of their middle, half extents along and
     across it, speed along and across it, and how long they have stood."""
 
@@ -58,7 +61,7 @@ class Now:
     time_s: float
     ego: EgoMotion
     bumper_m: float
-    others: tuple[Seen, ...]
+    others: tuple[Other, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +93,7 @@ class Memory:
 class Driver:
     """The sighted expert on one world's way."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: "World") -> None:
         self._driving, self._style, self._line, vehicle = world.driving, world.driving.style, world.way.line, world.vehicle
         self._front_m, self._half_m, self._length_m = vehicle.length_m - vehicle.rear_overhang_m, vehicle.width_m / 2.0, vehicle.length_m
         self._junctions = junctions(world)
@@ -101,14 +104,14 @@ class Driver:
         poses = self._line.poses(marks)
         self._stations = marks, np.maximum.accumulate([world.driving.line.project(x, y)[0] for x, y, _ in poses])
 
-    def look(self, seen: Moment, lights: Mapping[str, str]) -> None:
-        """Take in what can be seen now, once per tick, in order: a moment with those in view only, and the states
-        (LIGHT_STATES) of the signals in view that hold the way, by the lane at whose end they hold it."""
-        time_s = seen.stamp_ns / 1e9
-        self._glance(time_s, lights)
-        self._note_who_stands(time_s, seen.actors)
-        bumper_m = self._line.project(seen.ego.x_m, seen.ego.y_m)[0] + self._front_m
-        now = Now(time_s, seen.ego, bumper_m, tuple(self._in_line_coordinates(seen.actors, time_s)))
+    def look(self, seen: Seen) -> None:
+        """Take in what can be seen now, once per tick, in order."""
+        moment = seen.moment
+        time_s = moment.stamp_ns / 1e9
+        self._glance(time_s, seen.light_states())
+        self._note_who_stands(time_s, moment.actors)
+        bumper_m = self._line.project(moment.ego.x_m, moment.ego.y_m)[0] + self._front_m
+        now = Now(time_s, moment.ego, bumper_m, tuple(self._in_line_coordinates(moment.actors, time_s)))
         leads = [lead for other in now.others if (lead := self._lead(other, now)) is not None]
         stops = [self._stop_at(i, junction, now) for i, junction in enumerate(self._junctions)]
         stops += [zebra.start_m - ROOM_M / 2.0 if self._is_walked_on(zebra, now) else None for zebra in self._zebras]
@@ -135,7 +138,7 @@ class Driver:
             else:
                 self._memory.standing_since_s.setdefault(actor.actor_id, time_s)
 
-    def _in_line_coordinates(self, actors: Sequence[Actor], time_s: float) -> Iterator[Seen]:
+    def _in_line_coordinates(self, actors: Sequence[Actor], time_s: float) -> Iterator[Other]:
         line = self._line
         for actor in actors:
             station_m, offset_m = line.project(actor.x_m, actor.y_m)
@@ -144,9 +147,9 @@ class Driver:
             half_along_m = (actor.length_m * abs(c) + actor.width_m * abs(s)) / 2.0
             half_across_m = (actor.length_m * abs(s) + actor.width_m * abs(c)) / 2.0
             stood_s = time_s - self._memory.standing_since_s.get(actor.actor_id, time_s)
-            yield Seen(actor, station_m, offset_m, half_along_m, half_across_m, actor.speed_mps * c, actor.speed_mps * s, stood_s)
+            yield Other(actor, station_m, offset_m, half_along_m, half_across_m, actor.speed_mps * c, actor.speed_mps * s, stood_s)
 
-    def _lead(self, other: Seen, now: Now) -> Lead | None:
+    def _lead(self, other: Other, now: Now) -> Lead | None:
         """Somebody who is, or soon will be, where the car wants to drive."""
         near_m = other.station_m - other.half_along_m
         if other.station_m < now.bumper_m - self._front_m / 2.0 or near_m > now.bumper_m + HORIZON_M:
@@ -161,7 +164,7 @@ class Driver:
             return Lead(station_m=near_m + 2.0 * other.along_mps, speed_mps=0.0)
         return Lead(station_m=near_m, speed_mps=max(other.along_mps, 0.0))
 
-    def _comes_into(self, other: Seen, reach_m: float, near_m: float, now: Now) -> bool:
+    def _comes_into(self, other: Other, reach_m: float, near_m: float, now: Now) -> bool:
         """Whether somebody beside the line is about to be on it where and when the car gets there."""
         if other.offset_m * other.across_mps >= 0.0 or abs(other.across_mps) < 0.2:
             return False
@@ -217,7 +220,7 @@ class Driver:
             return False
         return any(self._stands_at_approach(other, junction) and now.time_s - other.stood_s < since_s for other in now.others)
 
-    def _stands_at_approach(self, other: Seen, junction: Junction) -> bool:
+    def _stands_at_approach(self, other: Other, junction: Junction) -> bool:
         """Whether somebody waits to enter a junction from another side."""
         places = ((conflict, conflict.place(other.actor)) for conflict in junction.conflicts)
         return other.actor.speed_mps <= STANDING_MPS and any(p is not None and -15.0 < p - c.path_inside_m < 1.0 for c, p in places)
@@ -265,7 +268,7 @@ class Driver:
         return False
 
 
-def junctions(world: World) -> tuple[Junction, ...]:
+def junctions(world: "World") -> tuple[Junction, ...]:
     """The junctions along a world's way, in order."""
     way = world.way
     lines = waiting_lines(world.network, way)

@@ -69,7 +69,11 @@ def drive(
             policy.reset()
         while not simulation.ended:
             try:
-                plan = simulation.expert_plan() if policy is None else _ask(policy, observe(simulation, rig, look=look, pictures=pictures))
+                plan = (
+                    simulation.expert_plan()
+                    if policy is None
+                    else _ask(policy, observe(simulation, rig, look=look, pictures=pictures, with_scene=getattr(policy, "needs_scene", False)))
+                )
                 twist, output = autopilot.command(simulation, plan)
             except MimicError as error:
                 simulation.fail(str(error))
@@ -80,8 +84,11 @@ def drive(
         return simulation.result()
 
 
-def observe(simulation: Simulation, rig: Rig, *, look: Look, pictures: str = "as_is") -> Observation:
-    """What a policy sees at this tick: the same bytes that camera node and planner node make of the messages."""
+def observe(simulation: Simulation, rig: Rig, *, look: Look, pictures: str = "as_is", with_scene: bool = False) -> Observation:
+    """What a policy sees at this tick: the same bytes that camera node and planner node make of the messages.
+
+    with_scene: what can be seen is there as a Scene, too, for policies that ask for it.
+    """
     stamp_ns, odometry = simulation.stamp_ns, simulation.odometry()
     images = black_pictures(rig) if pictures == "black" else look(simulation.moment())
     return Observation(
@@ -89,6 +96,7 @@ def observe(simulation: Simulation, rig: Rig, *, look: Look, pictures: str = "as
         frames={name: Frame(image=image, stamp_ns=stamp_ns) for name, image in images.items()},
         ego=EgoState.from_motion(speed_mps=odometry.speed_mps, yaw_rate_radps=odometry.yaw_rate_radps),
         route=Route(command=simulation.route_command),
+        scene=simulation.scene() if with_scene else None,
     )
 
 

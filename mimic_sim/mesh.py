@@ -1,6 +1,7 @@
 """Quads with normals, texture coordinates, material and tint, gathered from everywhere and sorted into chunks."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,6 +137,15 @@ class MeshBuilder:
             middle = (points.min(axis=0) + points.max(axis=0)) / 2.0
             spheres[i] = *middle, np.linalg.norm(points - middle, axis=1).max()
         return Mesh(quads.reshape(-1, VERTEX_FLOATS), np.stack([starts, counts], axis=1), spheres)
+
+
+class NoMesh(MeshBuilder):
+    """Keeps nothing: to learn where things are placed without making them."""
+
+    def add(self, *_: Any, **__: Any) -> None:
+        """Nothing."""
+
+    strip = box = round = level = add
 
 
 def turned(corners_m: NDArray[np.float64], place: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from mimic_contracts.validation import check_array, check_choice, check_number, 
 
 MARKINGS = ("none", "solid", "dashed")
 DIRECTIONS = ("left", "straight", "right")
-RULES = ("stop", "give_way")
+RULES = ("stop", "all_way_stop", "give_way")
 LINE_STEP_M = 0.5
 JOINT_M = 0.05  # two lanes whose ends are nearer share that point
 
@@ -80,7 +80,7 @@ class Path:
 @dataclass(frozen=True, kw_only=True)
 class StopLine:
     """Where a lane waits: at its end, from the left to the right of it, (2,) float64 each, m; rule: one of RULES
-    ("stop" at signals, stop signs and all-way stops)."""
+    ("stop" at signals, too)."""
 
     lane_id: str
     rule: str
@@ -121,7 +121,7 @@ class Sign:
         check_array("sign.position_m", self.position_m, shape=(2,), dtype=np.float64)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class RoadNetwork:
     """Lanes that know each other, and what a town has besides; lane ids are unique and every successor exists.
 

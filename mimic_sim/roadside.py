@@ -52,6 +52,7 @@ class Roadside:
     foot_z_m: float
     rng: np.random.Generator
     taken: Circles = field(default_factory=Circles)
+    walls: list[tuple[float, float, float, float, float]] = field(default_factory=list)  # x_m, y_m, yaw_rad, length_m, width_m
 
     def fill(self, roads: list[tuple[Lane, Line, float]]) -> None:
         """Along lanes, each with its line and how far to the right of that the gardens begin, m.
@@ -107,6 +108,7 @@ class Roadside:
         roof = ROOFS[rng.integers(len(ROOFS))]
         rise_m = 0.0 if is_town and rng.random() < 0.6 else float(rng.uniform(2.0, 3.5))
         if self._is_beside(place, size_m[0], size_m[1]):  # after all draws: one house left out changes no other
+            self.walls.append((float(place[0]), float(place[1]), float(place[3]), size_m[0], size_m[1]))
             self.builder.box(place, size_m, wall, tile_m=(3.0, 3.0), tint=tint)
             self._roof(place, size_m, rise_m, roof)
 

@@ -20,7 +20,8 @@ class RouteSpec:
 
     course: a built-in course, driven for laps from start_m on; or a town (a name in config/towns, a path to a
     .net.xml.gz), driven from start_m on start_lane by the shortest way to the end of end_lane, or for length_m, if given.
-    vehicles, pedestrians: how many others there are in a town. time_limit_s 0: twice the expert's time and 20 s more.
+    vehicles, pedestrians: how many others there are in a town. time_limit_s 0: twice the time on
+    an empty road, and 20 s more, in a town 110 s.
     is_disturbed: seeded pushes, for recordings. scenario: the class that the route is counted in; empty: none.
     passes_m: stretches [from, to] of the progress on which leaving the lane is necessary, and so no fault.
     """

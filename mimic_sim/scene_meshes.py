@@ -1,9 +1,11 @@
 """A road network and a seed become geometry: roads, markings, kerbs, pavements, signals, and the town around them."""
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
-from mimic_sim.mesh import Mesh, MeshBuilder, triangles
+from mimic_sim.mesh import Mesh, MeshBuilder, NoMesh, triangles
 from mimic_sim.road_network import Area, Lane, Line, Path, RoadNetwork, StopLine
 from mimic_sim.roadside import Circles, Roadside
 from mimic_sim.signal_meshes import add_sign, add_signal
@@ -56,11 +58,25 @@ def scene_mesh(network: RoadNetwork, *, seed: int) -> Mesh:
         add_signal(builder, signal)
     for sign in network.signs:
         add_sign(builder, sign)
+    _fill_roadside(builder, network, lines, seed=seed)
+    return builder.build()
+
+
+@lru_cache(maxsize=8)
+def building_walls(network: RoadNetwork, *, seed: int) -> NDArray[np.float64]:
+    """(N, 5) float64 boxes [x_m, y_m, yaw_rad, length_m, width_m] of the houses in the mesh of the same seed."""
+    lines = {lane.lane_id: network.line([lane.lane_id]) for lane in network.lanes}
+    return np.array(_fill_roadside(NoMesh(), network, lines, seed=seed).walls).reshape(-1, 5)
+
+
+def _fill_roadside(builder: MeshBuilder, network: RoadNetwork, lines: dict[str, Line], *, seed: int) -> Roadside:
+    """Everything beside the roads."""
     paved = _paved(network, lines)
     outer = [(lane, lines[lane.lane_id]) for lane in network.lanes if lane.right_marking == "solid"]
     roads = [(lane, line, _edge_of_gardens(lane, line, paved)) for lane, line in outer]
-    Roadside(builder, paved, GROUND_Z_M, np.random.default_rng([seed, 5])).fill(roads)
-    return builder.build()
+    roadside = Roadside(builder, paved, GROUND_Z_M, np.random.default_rng([seed, 5]))
+    roadside.fill(roads)
+    return roadside
 
 
 def _ground(builder: MeshBuilder, middles_m: NDArray[np.float64]) -> None:
@@ -173,7 +189,7 @@ def _stop_line(builder: MeshBuilder, stop_line: StopLine) -> None:
     width = float(np.hypot(*across))
     across = across / width
     back = STOP_LINE_M * np.array([across[1], -across[0]])  # against the driving direction
-    if stop_line.rule == "stop":
+    if stop_line.rule != "give_way":
         starts, length = np.array([0.0]), width
     else:
         count = max(round((width + GIVE_WAY_GAP_M) / (GIVE_WAY_DASH_M + GIVE_WAY_GAP_M)), 1)

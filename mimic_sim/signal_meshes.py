@@ -75,7 +75,7 @@ def add_sign(builder: MeshBuilder, sign: Sign) -> None:
     place = np.array([*sign.position_m, 0.0, sign.yaw_rad])
     builder.round(place, (0.0, SIGN_HEIGHT_M + 0.3), np.array([0.035, 0.035]), "plain", POST_TINT)
     middle = place + np.array([0.0, 0.0, SIGN_HEIGHT_M, 0.0])
-    if sign.kind == "stop":
+    if sign.kind != "give_way":
         outline, inner = _octagon(SIGN_RADIUS_M), _octagon(0.93 * SIGN_RADIUS_M)
         layers = [(outline, SIGN_WHITE), (inner, SIGN_RED), (_letters(), SIGN_WHITE)]
     else:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mimic_contracts.config import config_dir
 from mimic_contracts.errors import MimicError, require_package
 from mimic_contracts.motion import wrap_angle
-from mimic_sim.road_network import Area, Lane, Path, RoadNetwork, Sign, Signal, StopLine
+from mimic_sim.road_network import RULES, Area, Lane, Path, RoadNetwork, Sign, Signal, StopLine
 
 TOWN_SUFFIX = ".net.xml.gz"
 POINT_STEP_M = 1.0
@@ -28,7 +28,7 @@ KERB_CLEARANCE_M = 0.6  # from a road's edge to a signal or a sign
 SIGNAL_HEIGHT_M = 2.7
 HEAD_SPACING_M = 0.7  # between two signals on one side
 DIRECTION_OF = {"s": "straight", "l": "left", "L": "left", "r": "right", "R": "right", "t": "left"}
-RULE_OF = {"m": "give_way", "s": "stop", "w": "stop"}  # by SUMO's state of a connection
+RULE_OF = {"m": "give_way", "s": "stop", "w": "all_way_stop"}  # by SUMO's state of a connection
 
 Points = NDArray[np.float64]
 
@@ -196,7 +196,7 @@ class _Reader:
         """What the end of a road asks for: nothing where any connection has priority (its left turns then yield all the same)."""
         links = [link.connection for lane in _car_lanes(edge) for link in self.links[lane.getID()]]
         rules = {"stop" if link.getTLSID() else RULE_OF.get(link.getState()) for link in links}
-        return None if None in rules else next((rule for rule in ("stop", "give_way") if rule in rules), None)
+        return None if None in rules else next((rule for rule in RULES if rule in rules), None)
 
     def _stop_lines(self) -> list[StopLine]:
         lines = []

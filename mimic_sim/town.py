@@ -13,7 +13,6 @@ from mimic_contracts.errors import MimicError, require_package
 from mimic_sim.town_layout import town_layout
 from mimic_sim.town_streets import GIVE_WAY, JOINT, SIGNALS, SIGNALS_IN_TURN, STOP, STOP_ALL, ZEBRA, Edge, TownLayout
 
-TOWN_SUFFIX = ".net.xml.gz"
 SIDEWALK_M, PARKING_M, CROSSING_M = 2.2, 2.2, 3.5
 PARKING_CLASS = "custom1"  # a lane that lets in only these, which nobody drives, is for parking
 CORNER_RADIUS_M = 8.0

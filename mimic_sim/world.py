@@ -16,12 +16,14 @@ from mimic_contracts.canonical import canonical_hash
 from mimic_contracts.errors import ContractError, MimicError
 from mimic_contracts.motion import quaternion_yaw, yaw_quaternion
 from mimic_contracts.plan import Plan
+from mimic_contracts.scene import Scene
 from mimic_contracts.vehicle import VehicleSpec, load_vehicle
 from mimic_sim import expert
 from mimic_sim.actors import Actor
 from mimic_sim.course import COURSES, EGO_LANE, build_course
 from mimic_sim.disturbance import NONE, Disturbance
 from mimic_sim.drive_result import DriveResult, Row
+from mimic_sim.driver import Driver
 from mimic_sim.ego import Control, EgoMotion, step
 from mimic_sim.events import Event
 from mimic_sim.judge import NO_BOXES, Judge
@@ -32,6 +34,9 @@ from mimic_sim.road_network import Line, RoadNetwork
 from mimic_sim.route_spec import RouteSpec
 from mimic_sim.routing import Way, closed_way, open_way, shortest_way
 from mimic_sim.scenarios import CAST, load_scenario
+from mimic_sim.scene_meshes import building_walls
+from mimic_sim.scene_truth import SceneTruth
+from mimic_sim.sight import Seen, Sight
 from mimic_sim.staging import Cast, Empty
 from mimic_sim.sumo_network import load_network, town_path
 from mimic_sim.trace import Trace
@@ -45,6 +50,7 @@ MIN_WAY_M = 5.0
 OFF_ROAD_M = 30.0
 BLOCKED_S = 60.0
 BLOCKED_PROGRESS_M = 2.0
+SPARE_S, TOWN_SPARE_S = 20.0, 110.0  # beyond twice the time on an empty road; in a town there are lights and others
 COMPLETED, OFF_ROAD, BLOCKED, TIME_LIMIT = "completed", "off_road", "blocked", "time_limit"
 
 
@@ -80,6 +86,11 @@ class World:
         ends = self.lane_line.poses(self.route.start_m + np.array([0.0, self.length_m]))
         first, last = np.searchsorted(line.s_m, [line.project(x, y)[0] for x, y, _ in ends])
         return float(steps_s[first:last].sum())
+
+    @property
+    def time_limit_s(self) -> float:
+        """After how long a drive ends in any case."""
+        return self.route.time_limit_s or 2.0 * self.nominal_duration_s + (TOWN_SPARE_S if self.network.sumo_file else SPARE_S)
 
     def lane_margin_m(self, *, station_m: float, progress_m: float) -> float:
         """How far the middle of an axle may be from the lane's with the car's whole width inside; infinite on the
@@ -131,8 +142,9 @@ def world_on(network: RoadNetwork, route: RouteSpec) -> World:
     else:
         way = closed_way(network, EGO_LANE)
         length_m = way.end_m * route.laps
+    walls = building_walls(network, seed=route.seed) if network.sumo_file is not None else NO_BOXES
     driving = expert.driving_line(way.line, speed_limits_mps=way.speed_limits_mps(), style=expert.Style())
-    return World(route, network, way, length_m, driving, load_vehicle(route.vehicle), look_of(route.look, seed=route.seed))
+    return World(route, network, way, length_m, driving, load_vehicle(route.vehicle), look_of(route.look, seed=route.seed), walls)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +175,9 @@ class Simulation:
         self._scripted = self._cast.enter()
         self._traffic = self._open_traffic()
         self.actors = self._all_actors()
+        self._sight, self._driver = Sight.of(world), Driver(world)
+        self._looked_at = -1
+        self._truth: SceneTruth | None = None
         self._judge = Judge(world.network, world.way, world.vehicle, static_boxes=world.static_boxes)
         self._events: list[Event] = []
         self._moments: list[Moment] = []
@@ -173,7 +188,7 @@ class Simulation:
         self._last_progress_s = 0.0
         self._control: Control | None = None
         self._commanded_s = -np.inf
-        self._time_limit_s = world.route.time_limit_s or 2.0 * world.nominal_duration_s + 20.0
+        self._time_limit_s = world.time_limit_s
         self._disturbance = Disturbance(seed=world.route.seed, duration_s=self._time_limit_s) if world.route.is_disturbed else None
 
     def __enter__(self) -> "Simulation":
@@ -217,9 +232,23 @@ class Simulation:
         pose = np.array([self.ego.x_m, self.ego.y_m, quaternion_yaw(x=0.0, y=0.0, z=z, w=w)])
         return Odometry(pose=pose, speed_mps=self.ego.speed_mps, yaw_rate_radps=self.ego.yaw_rate_radps)
 
+    def seen(self) -> Seen:
+        """What the car's cameras show of this tick; to be asked at every tick or never, since it takes time to see."""
+        if self._looked_at != self.tick:
+            self._looked_at, self._seen = self.tick, self._sight.look(self.moment())
+        return self._seen
+
+    def scene(self) -> Scene:
+        """What the car's cameras show of this tick, for rule-based planners; to be asked at every tick or never."""
+        if self._truth is None:
+            self._truth = SceneTruth(self.world)
+        return self._truth.scene(self.seen(), station_lane=self.world.way.lane_at(self._station_m).lane_id)
+
     def expert_plan(self) -> Plan:
-        """What the expert would do from here."""
-        return expert.plan(self.world.driving, self.ego, stamp_ns=self.stamp_ns)
+        """What the expert would do from here, given what it has seen; to be asked at every tick or never."""
+        if self._looked_at != self.tick:
+            self._driver.look(self.seen())
+        return self._driver.plan(self.ego, stamp_ns=self.stamp_ns)
 
     def advance(self, twist: Twist2D | None, *, mode: str, plan: Plan | None = None, skipped: str = "") -> None:
         """Note this tick and move the car to the next: twist is the command of this tick, None where there is none.

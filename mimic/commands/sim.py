@@ -33,7 +33,8 @@ from mimic_sim.looks import LOOKS
 from mimic_sim.road_network import RoadNetwork
 from mimic_sim.route_spec import RouteSpec
 from mimic_sim.routing import random_way
-from mimic_sim.town import TOWN_SUFFIX, make_town
+from mimic_sim.sumo_network import TOWN_SUFFIX
+from mimic_sim.town import make_town
 from mimic_sim.town_layout import MAX_SEED, STYLES
 from mimic_sim.world import COMPLETED, build_world, load_road, world_on
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 BEFORE_M = (45.0, 75.0)
 RED_S = (14.0, 20.0)  # from the start: longer than anybody takes to the line
-GREEN_S = (3.5, 6.0)  # then yellow, while there is still room to stop
+GREEN_S = (1.0, 3.5)  # then yellow, while there is still room to stop
 
 
 def site(network: RoadNetwork, rng: np.random.Generator) -> Site | None:

@@ -1,0 +1,61 @@
+"""Scenarios: the sighted expert masters them, who does not look fails for the class's own reason."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from e2e_planner.policies import load_policy
+from mimic_contracts.errors import MimicError
+from mimic_sim import engine, events
+from mimic_sim.drive_result import DriveResult
+from mimic_sim.route_spec import RouteSpec
+from mimic_sim.scenarios import SITE, load_scenario, scenario_names
+from mimic_sim.world import build_world, load_road
+
+pytest.importorskip("libsumo", reason="libsumo is not installed: pip install 'mimic_drive[sim]'")
+TOWN = {"cut_in": "train_4"}
+OWN_FAULT = {
+    "cut_in": {events.VEHICLE_COLLISION},
+    "lead_vehicle": {events.VEHICLE_COLLISION},
+    "red_light": {events.RED_LIGHT},
+    "stop_sign": {events.STOP_SIGN},
+    "unprotected_left": {events.VEHICLE_COLLISION, events.FAILING_TO_YIELD},
+}
+
+
+@cache
+def drive(scenario: str, seed: int, policy: str) -> DriveResult:
+    town = TOWN.get(scenario, "train_5")
+    site = load_scenario(scenario).site(load_road(town), np.random.default_rng([seed, SITE]))
+    assert site is not None
+    place = {"start_lane": site.start_lane, "end_lane": site.end_lane, "start_m": site.start_m, "length_m": site.length_m, "passes_m": site.passes_m}
+    others = {"vehicles": 20, "pedestrians": 10}
+    route = RouteSpec(route_id="test", course=town, scenario=scenario, seed=seed, vehicle="simulator_quad", tick_s=0.1, **place, **others)  # type: ignore[arg-type]
+    return engine.drive(None if policy == "expert" else load_policy(policy), build_world(route), look=lambda moment: {})
+
+
+def faults(result: DriveResult) -> set[str]:
+    return {event.kind for event in result.events if event.at_fault}
+
+
+@pytest.mark.parametrize("scenario", sorted(OWN_FAULT))
+def test_the_expert_masters_it_and_the_blind_fail_for_its_own_reason(scenario: str) -> None:
+    result = drive(scenario, 2, "expert")
+    assert (result.ended, faults(result), load_scenario(scenario).fault(result)) == ("completed", set(), "")
+    assert faults(drive(scenario, 2, "route_pursuit")) & OWN_FAULT[scenario]
+
+
+def test_the_same_seed_gives_the_same_drive() -> None:
+    one = drive("cut_in", 3, "expert")
+    drive.cache_clear()
+    two = drive("cut_in", 3, "expert")
+    assert one.events == two.events and np.array_equal(one.plans, two.plans) and one.trace.looks == two.trace.looks
+
+
+def test_an_unknown_class_is_refused() -> None:
+    assert set(OWN_FAULT) <= set(scenario_names())
+    with pytest.raises(MimicError, match=r"'flying' is unknown, must be one of: .*cut_in"):
+        load_scenario("flying")
+    with pytest.raises(MimicError, match=r"route.scenario: is 'flying'"):
+        RouteSpec(scenario="flying")
