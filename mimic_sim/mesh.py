@@ -1,4 +1,4 @@
-"""Quads with normals, texture coordinates, material and tint, gathered from everywhere and sorted into chunks."""
+"""Quads with normals, texture coordinates, material, tint and label, gathered from everywhere and sorted into chunks."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mimic_contracts.labels import CLASS_INDEX
 from mimic_sim.textures import LAYER
 
 CHUNK_M = 60.0
-# One vertex: position 3, normal 3, texture coordinates 2, material 1, tint 3.
-VERTEX_FLOATS = 12
+# One vertex: position 3, normal 3, texture coordinates 2, material 1, tint 3, label 1.
+VERTEX_FLOATS = 13
+INSTANCE_STEP = 256  # a label is the semantic class + INSTANCE_STEP * the instance; float32 holds it exactly
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,10 +30,15 @@ class Mesh:
 
 
 class MeshBuilder:
-    """Collects quads."""
+    """Collects quads of one semantic class; `of` gives a builder of another class for the same mesh."""
 
-    def __init__(self) -> None:
-        self._quads: list[NDArray[np.float32]] = []
+    def __init__(self, semantic_class: str = "sky", quads: list[NDArray[np.float32]] | None = None) -> None:
+        self._label = CLASS_INDEX[semantic_class]
+        self._quads: list[NDArray[np.float32]] = [] if quads is None else quads
+
+    def of(self, semantic_class: str) -> "MeshBuilder":
+        """What is added to this one is of another class, and goes into the same mesh."""
+        return MeshBuilder(semantic_class, self._quads)
 
     def add(
         self,
@@ -53,6 +60,7 @@ class MeshBuilder:
         quads[..., 0:3], quads[..., 3:6], quads[..., 6:8] = corners_m, normals, uv
         quads[..., 8] = LAYER[material]
         quads[..., 9:12] = np.broadcast_to(np.asarray(tint, np.float64), (len(corners_m), 3))[:, None]
+        quads[..., 12] = self._label
         self._quads.append(quads)
 
     def strip(

@@ -32,7 +32,7 @@ BEAM_AHEAD_M, BEAM_UP_M = 2.0, 0.75  # where the ego's head lights are
 SHADE = 0.6  # how much of the light is taken from the ground below a road user
 NO_LAMPS = np.zeros((0, VERTEX_FLOATS), np.float32)
 NO_CHUNKS, NO_SPHERES = np.zeros((0, 2), np.int64), np.zeros((0, 4))
-VERTEX_LAYOUT = ("3f 3f 2f 1f 3f", "in_position", "in_normal", "in_uv", "in_material", "in_tint")
+VERTEX_LAYOUT = ("3f 3f 2f 1f 3f 4x", "in_position", "in_normal", "in_uv", "in_material", "in_tint")
 INSTALL = "apt-get install libegl1 libgl1-mesa-dri"
 
 
@@ -53,7 +53,7 @@ class Renderer:
         vertices = self._gl.buffer(mesh.vertices.tobytes())
         indices = self._gl.buffer(mesh.quad_indices().tobytes())
         self._scene_array = self._gl.vertex_array(self._scene, [(vertices, *VERTEX_LAYOUT)], indices)
-        self._shadow_array = self._gl.vertex_array(self._shadow, [(vertices, "3f 36x", "in_position")], indices)
+        self._shadow_array = self._gl.vertex_array(self._shadow, [(vertices, "3f 40x", "in_position")], indices)
         corners = self._gl.buffer(np.array([-1, -1, 3, -1, -1, 3], np.float32).tobytes())
         self._sky_array = self._gl.vertex_array(self._sky, [(corners, "2f", "in_position")])
         self._streaks = self._gl.buffer(reserve=RAIN_STREAKS * 6 * 2 * 4, dynamic=True)
@@ -117,7 +117,7 @@ class Renderer:
         if near:
             _set(self._shade, u_view_projection=view_projection)
             self._gl.enable(self._gl.BLEND)
-            self._draw_quads(self._shade, shade_quads(near), "3f 12x 2f 16x", "in_position", "in_uv")
+            self._draw_quads(self._shade, shade_quads(near), "3f 12x 2f 20x", "in_position", "in_uv")
             self._gl.disable(self._gl.BLEND)
         moving = np.concatenate([actor_quads(near, stamp_ns, lights=self._look.vehicle_lights), lamps])
         if len(moving):

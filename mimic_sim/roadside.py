@@ -109,7 +109,7 @@ class Roadside:
         rise_m = 0.0 if is_town and rng.random() < 0.6 else float(rng.uniform(2.0, 3.5))
         if self._is_beside(place, size_m[0], size_m[1]):  # after all draws: one house left out changes no other
             self.walls.append((float(place[0]), float(place[1]), float(place[3]), size_m[0], size_m[1]))
-            self.builder.box(place, size_m, wall, tile_m=(3.0, 3.0), tint=tint)
+            self.builder.of("building").box(place, size_m, wall, tile_m=(3.0, 3.0), tint=tint)
             self._roof(place, size_m, rise_m, roof)
 
     def _roof(self, place: NDArray[np.float64], size_m: tuple[float, float, float], rise_m: float, tint: NDArray[np.float64]) -> None:
@@ -123,7 +123,7 @@ class Roadside:
                 continue
             corners = turned(np.array(faces, np.float64), place)
             uv = np.array([[[0, 0], [length / 3.0, 0], [length / 3.0, width / 5.0], [0, width / 5.0]]] * 2)
-            self.builder.add(corners, material, uv=uv, tint=colour)
+            self.builder.of("building").add(corners, material, uv=uv, tint=colour)
 
     def _trees(self, line: Line, start_m: float, length_m: float, edge_m: float, *, spacing_m: float, depth_m: float) -> None:
         rng, s = self.rng, start_m
@@ -135,37 +135,39 @@ class Roadside:
             s += spacing_m * float(rng.uniform(0.5, 1.6))
 
     def _tree(self, place: NDArray[np.float64]) -> None:
-        rng = self.rng
+        rng, builder = self.rng, self.builder.of("vegetation")
         height = float(rng.uniform(4.5, 9.0))
         green = np.array([1.0, 1.0, 1.0]) * rng.uniform(0.7, 1.15) * np.array([rng.uniform(0.85, 1.25), 1.0, rng.uniform(0.8, 1.0)])
         if rng.random() < 0.25:  # a conifer
-            self.builder.round(place, (0.15 * height, height), np.array([0.26, 0.20, 0.10, 0.0]) * height * 0.8, "leaves", green * 0.75)
-            self.builder.round(place, (0.0, 0.2 * height), np.array([0.14, 0.12]), "bark", np.ones(3))
+            builder.round(place, (0.15 * height, height), np.array([0.26, 0.20, 0.10, 0.0]) * height * 0.8, "leaves", green * 0.75)
+            builder.round(place, (0.0, 0.2 * height), np.array([0.14, 0.12]), "bark", np.ones(3))
             return
-        self.builder.round(place, (0.0, 0.45 * height), np.array([0.19, 0.14]), "bark", np.ones(3))
+        builder.round(place, (0.0, 0.45 * height), np.array([0.19, 0.14]), "bark", np.ones(3))
         profile = np.sin(np.linspace(0.06, np.pi - 0.02, 6)) * rng.uniform(0.85, 1.15, 6) * 0.28 * height
-        self.builder.round(place, (0.32 * height, height), profile, "leaves", green)
+        builder.round(place, (0.32 * height, height), profile, "leaves", green)
 
     def _hedge(self, line: Line, start_m: float, length_m: float, edge_m: float) -> None:
+        hedge = self.builder.of("vegetation")
         green = np.array([0.75, 0.95, 0.7]) * self.rng.uniform(0.7, 1.0)
         for s in np.arange(start_m, start_m + length_m - 4.0, 4.0):
             if self.rng.random() < 0.7:
                 place = self._place(line, s + 2.0, edge_m + 0.7)
                 if not self._is_beside(place, 4.1, 0.7):
                     continue
-                self.builder.box(place, (4.1, 0.7, 1.0), "leaves", tile_m=(1.5, 1.5), tint=green)
+                hedge.box(place, (4.1, 0.7, 1.0), "leaves", tile_m=(1.5, 1.5), tint=green)
                 top = np.array([[(-2.05, -0.35, 1.0), (2.05, -0.35, 1.0), (2.05, 0.35, 1.0), (-2.05, 0.35, 1.0)]])
-                self.builder.add(turned(top, place), "leaves", uv=top[..., :2] / 1.5, tint=green)
+                hedge.add(turned(top, place), "leaves", uv=top[..., :2] / 1.5, tint=green)
 
     def _street_light(self, line: Line, s_m: float, right_m: float) -> None:
         place = self._place(line, s_m, right_m)
         if not self.paved.are_free(place[None, :2], -RIM_M):
             return
+        pole = self.builder.of("pole")
         grey = np.array([0.33, 0.35, 0.36])
-        self.builder.round(place, (0.0, 6.5), np.array([0.09, 0.06]), "plain", grey)
+        pole.round(place, (0.0, 6.5), np.array([0.09, 0.06]), "plain", grey)
         arm = np.array([[(-0.05, 0.0, 6.4), (0.05, 0.0, 6.4), (0.05, 1.7, 6.7), (-0.05, 1.7, 6.7)]])
         lamp = np.array([[(-0.15, 1.1, 6.52), (-0.15, 1.8, 6.62), (0.15, 1.8, 6.62), (0.15, 1.1, 6.52)]])
         uv = np.zeros((1, 4, 2))
         for face in (arm, arm[:, ::-1]):
-            self.builder.add(turned(face, place), "plain", uv=uv, tint=grey)
-        self.builder.add(turned(lamp, place), "lamp", uv=uv)
+            pole.add(turned(face, place), "plain", uv=uv, tint=grey)
+        pole.add(turned(lamp, place), "lamp", uv=uv)

@@ -40,20 +40,21 @@ def scene_mesh(network: RoadNetwork, *, seed: int) -> Mesh:
     """All static geometry of a road network; the seed places and colours everything beside the road."""
     builder = MeshBuilder()
     lines = {lane.lane_id: network.line([lane.lane_id]) for lane in network.lanes}
-    _ground(builder, np.concatenate([np.stack([line.x_m, line.y_m], axis=1) for line in lines.values()]))
+    road, markings, pavement = (builder.of(name) for name in ("road", "lane_marking", "sidewalk"))
+    _ground(builder.of("terrain"), np.concatenate([np.stack([line.x_m, line.y_m], axis=1) for line in lines.values()]))
     for area in network.junctions:
-        builder.level(triangles(area.outline_m), ROAD_Z_M, "asphalt", tile_m=4.0)
+        road.level(triangles(area.outline_m), ROAD_Z_M, "asphalt", tile_m=4.0)
     for lane in network.lanes:
         if not lane.is_internal:
             _lane(builder, lane, lines[lane.lane_id])
     for sidewalk in network.sidewalks:
-        _sidewalk(builder, sidewalk)
+        _sidewalk(pavement, sidewalk)
     for area in network.corners:
-        _corner(builder, area)
+        _corner(pavement, area)
     for crossing in network.crossings:
-        _zebra(builder, crossing)
+        _zebra(markings, crossing)
     for stop_line in network.stop_lines:
-        _stop_line(builder, stop_line)
+        _stop_line(markings, stop_line)
     for signal in network.signals:
         add_signal(builder, signal)
     for sign in network.signs:
@@ -91,13 +92,14 @@ def _lane(builder: MeshBuilder, lane: Lane, line: Line) -> None:
     s = _stations(line)
     half = lane.width_m / 2.0
     outer = half + GUTTER_M if lane.has_sidewalk else half
-    builder.strip(_beside(line, s, half, ROAD_Z_M), _beside(line, s, -outer, ROAD_Z_M), s, "asphalt", tile_m=4.0, tint=WHITE)
-    _marking(builder, lane.left_marking, line, s, half - EDGE_INSET_M if lane.left_marking == "solid" else half)
-    _marking(builder, lane.right_marking, line, s, -half + EDGE_INSET_M)
+    road, markings = builder.of("road"), builder.of("lane_marking")
+    road.strip(_beside(line, s, half, ROAD_Z_M), _beside(line, s, -outer, ROAD_Z_M), s, "asphalt", tile_m=4.0, tint=WHITE)
+    _marking(markings, lane.left_marking, line, s, half - EDGE_INSET_M if lane.left_marking == "solid" else half)
+    _marking(markings, lane.right_marking, line, s, -half + EDGE_INSET_M)
     if lane.arrows:
-        _arrows(builder, lane.arrows, line)
+        _arrows(markings, lane.arrows, line)
     if lane.has_sidewalk:
-        _pavement(builder, line, s, outer, half + ROADSIDE_M)
+        _pavement(builder.of("sidewalk"), line, s, outer, half + ROADSIDE_M)
 
 
 def _stations(line: Line) -> NDArray[np.float64]:

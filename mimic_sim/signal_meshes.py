@@ -32,14 +32,26 @@ STOP_LETTERS = (  # five rows
 )
 
 
-def lamp_quads(signals: Sequence[Signal], states: Mapping[str, str]) -> NDArray[np.float32]:
-    """(4 Q, VERTEX_FLOATS) vertices as in mesh.Mesh of all lamps, Q = QUADS_PER_SIGNAL for each signal, in their order.
+class Lamps:
+    """The lamps of signals: their geometry once, their tints by state."""
 
-    states: SUMO's tlLogic id → its state string. Raises ContractError where a signal has no state in there.
-    """
-    if not signals:
-        return np.zeros((0, VERTEX_FLOATS), np.float32)
-    return np.concatenate([_lamps(signal, _lit(signal, states)) for signal in signals])
+    def __init__(self, signals: Sequence[Signal]) -> None:
+        self._signals = signals
+        self._states: dict[str, str] | None = None
+        self._quads = np.concatenate([_lamps(signal) for signal in signals] or [np.zeros((0, VERTEX_FLOATS), np.float32)])
+
+    def quads(self, states: Mapping[str, str]) -> NDArray[np.float32]:
+        """(4 Q, VERTEX_FLOATS) vertices as in mesh.Mesh, Q = QUADS_PER_SIGNAL for each signal, in their order.
+
+        states: SUMO's tlLogic id → its state string. Raises ContractError where a signal has no state in there.
+        """
+        if states != self._states:
+            shown = [_lit(signal, states) for signal in self._signals]
+            tints = np.array([LIT[lamp] if lamp in lit else DARK[lamp] for lit in shown for lamp in LAMPS], np.float32).reshape(-1, 1, 3)
+            quads = self._quads.copy().reshape(-1, 4 * QUADS_PER_LAMP, VERTEX_FLOATS)
+            quads[:, :, 9:12] = tints
+            self._quads, self._states = quads.reshape(-1, VERTEX_FLOATS), dict(states)
+        return self._quads
 
 
 def _lit(signal: Signal, states: Mapping[str, str]) -> set[str]:
@@ -52,12 +64,11 @@ def _lit(signal: Signal, states: Mapping[str, str]) -> set[str]:
     return shown
 
 
-def _lamps(signal: Signal, lit: set[str]) -> NDArray[np.float32]:
-    builder = MeshBuilder()
-    face = _octagon(LAMP_RADIUS_M)
-    for k, lamp in enumerate(LAMPS):
+def _lamps(signal: Signal) -> NDArray[np.float32]:
+    builder = MeshBuilder("traffic_light")
+    for k in range(len(LAMPS)):
         place = np.append(signal.position_m + np.array([0.0, 0.0, (1 - k) * LAMP_STEP_M]), signal.yaw_rad)
-        _face(builder, face, place, HOUSING_M[0] / 2.0 + LAYER_M, LIT[lamp] if lamp in lit else DARK[lamp])
+        _face(builder, _octagon(LAMP_RADIUS_M), place, HOUSING_M[0] / 2.0 + LAYER_M, (0.0, 0.0, 0.0))
     return builder.build().vertices
 
 
@@ -65,15 +76,17 @@ def add_signal(builder: MeshBuilder, signal: Signal) -> None:
     """The post, the housing and the board behind it; without lamps."""
     x, y, z = signal.position_m
     back = np.array([x, y, 0.0]) - (HOUSING_M[0] / 2.0 + 0.06) * np.array([np.cos(signal.yaw_rad), np.sin(signal.yaw_rad), 0.0])
-    builder.round(np.append(back, signal.yaw_rad), (0.0, z + HOUSING_M[2] / 2.0), np.array([0.07, 0.07]), "plain", POST_TINT)
+    housing = builder.of("traffic_light")
+    builder.of("pole").round(np.append(back, signal.yaw_rad), (0.0, z + HOUSING_M[2] / 2.0), np.array([0.07, 0.07]), "plain", POST_TINT)
     for size, tint in ((HOUSING_M, HOUSING_TINT), (BOARD_M, HOUSING_TINT)):
-        builder.box(np.array([x, y, z - size[2] / 2.0, signal.yaw_rad]), size, "plain", tile_m=(1.0, 1.0), tint=tint)
+        housing.box(np.array([x, y, z - size[2] / 2.0, signal.yaw_rad]), size, "plain", tile_m=(1.0, 1.0), tint=tint)
 
 
 def add_sign(builder: MeshBuilder, sign: Sign) -> None:
     """A post with a stop sign or a give-way sign."""
     place = np.array([*sign.position_m, 0.0, sign.yaw_rad])
-    builder.round(place, (0.0, SIGN_HEIGHT_M + 0.3), np.array([0.035, 0.035]), "plain", POST_TINT)
+    face = builder.of("sign")
+    builder.of("pole").round(place, (0.0, SIGN_HEIGHT_M + 0.3), np.array([0.035, 0.035]), "plain", POST_TINT)
     middle = place + np.array([0.0, 0.0, SIGN_HEIGHT_M, 0.0])
     if sign.kind != "give_way":
         outline, inner = _octagon(SIGN_RADIUS_M), _octagon(0.93 * SIGN_RADIUS_M)
@@ -81,8 +94,8 @@ def add_sign(builder: MeshBuilder, sign: Sign) -> None:
     else:
         layers = [(_triangle(1.15 * SIGN_RADIUS_M), SIGN_RED), (_triangle(0.70 * SIGN_RADIUS_M), SIGN_WHITE)]
     for k, (corners, tint) in enumerate(layers):
-        _face(builder, corners, middle, 0.04 + k * LAYER_M, tint)
-    _face(builder, layers[0][0][:, ::-1], middle, 0.036, SIGN_BACK)
+        _face(face, corners, middle, 0.04 + k * LAYER_M, tint)
+    _face(face, layers[0][0][:, ::-1], middle, 0.036, SIGN_BACK)
 
 
 def _face(builder: MeshBuilder, corners_m: NDArray[np.float64], place: NDArray[np.float64], forward_m: float, tint: tuple[float, float, float]) -> None:

@@ -10,7 +10,7 @@ from mimic_contracts.rig import CameraSpec
 from mimic_sim.moment import Moment
 from mimic_sim.renderer import Renderer
 from mimic_sim.scene_meshes import scene_mesh
-from mimic_sim.signal_meshes import lamp_quads
+from mimic_sim.signal_meshes import Lamps
 from mimic_sim.world import World
 
 
@@ -18,7 +18,7 @@ class View:
     """Renders a world; a context manager that gives the GL context back."""
 
     def __init__(self, world: World, cameras: Sequence[CameraSpec]) -> None:
-        self._cameras, self._signals = cameras, world.network.signals
+        self._cameras, self._lamps = cameras, Lamps(world.network.signals)
         self._renderer = Renderer(scene_mesh(world.network, seed=world.route.seed), world.look, cameras, seed=world.route.seed)
 
     def __enter__(self) -> "View":
@@ -37,5 +37,4 @@ class View:
 
     def picture(self, camera: CameraSpec, moment: Moment) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB of one of the cameras."""
-        lamps = lamp_quads(self._signals, moment.signals)
-        return self._renderer.render(camera, moment.ego.pose, stamp_ns=moment.stamp_ns, actors=moment.actors, lamps=lamps)
+        return self._renderer.render(camera, moment.ego.pose, stamp_ns=moment.stamp_ns, actors=moment.actors, lamps=self._lamps.quads(moment.signals))

@@ -13,7 +13,7 @@ from mimic_sim.mesh import VERTEX_FLOATS, triangles
 from mimic_sim.road_network import Lane, RoadNetwork, Signal
 from mimic_sim.roadside import Circles
 from mimic_sim.scene_meshes import scene_mesh
-from mimic_sim.signal_meshes import DARK, LAMPS, LIT, QUADS_PER_LAMP, QUADS_PER_SIGNAL, lamp_quads
+from mimic_sim.signal_meshes import DARK, LAMPS, LIT, QUADS_PER_LAMP, QUADS_PER_SIGNAL, Lamps
 from mimic_sim.textures import LAYER
 
 
@@ -46,7 +46,7 @@ def test_the_grid_of_circles_finds_what_a_search_through_all_finds(circles: list
     ("character", "lit"), [("r", {"red"}), ("u", {"red", "yellow"}), ("y", {"yellow"}), ("G", {"green"}), ("g", {"green"}), ("O", set()), ("o", {"yellow"})]
 )
 def test_lamps_show_the_state_of_their_link(character: str, lit: set[str]) -> None:
-    vertices = lamp_quads([signal(), signal("b", link=2)], {"a": "r", "b": "yy" + character})
+    vertices = Lamps([signal(), signal("b", link=2)]).quads({"a": "r", "b": "yy" + character})
     assert vertices.shape == (2 * QUADS_PER_SIGNAL * 4, VERTEX_FLOATS) and vertices.dtype == np.float32
     lamps = vertices.reshape(2, len(LAMPS), QUADS_PER_LAMP * 4, VERTEX_FLOATS)[1]
     for lamp, name in zip(lamps, LAMPS, strict=True):
@@ -56,13 +56,13 @@ def test_lamps_show_the_state_of_their_link(character: str, lit: set[str]) -> No
 
 
 def test_no_signals_have_no_lamps() -> None:
-    assert lamp_quads([], {}).shape == (0, VERTEX_FLOATS)
+    assert Lamps([]).quads({}).shape == (0, VERTEX_FLOATS)
 
 
 @pytest.mark.parametrize(("states", "message"), [({}, "'a': its state is None"), ({"a": ""}, "character for link 0"), ({"a": "x"}, "in state 'x'")])
 def test_a_signal_without_a_state_says_so(states: dict[str, str], message: str) -> None:
     with pytest.raises(ContractError, match=message):
-        lamp_quads([signal()], states)
+        Lamps([signal()]).quads(states)
 
 
 def test_a_short_open_lane_can_be_drawn() -> None:
