@@ -4,6 +4,7 @@ Every quad of a shape has a role (PARTS), which decides its tint at drawing: pai
 """
 
 import zlib
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,8 +13,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from mimic_contracts.labels import CLASS_INDEX
 from mimic_sim.actors import Actor
-from mimic_sim.mesh import VERTEX_FLOATS, MeshBuilder
+from mimic_sim.mesh import INSTANCE_STEP, VERTEX_FLOATS, MeshBuilder
 
 PARTS = ("paint", "dark", "glass", "metal", "skin", "trousers", "headlight", "tail", "brake", "left", "right")
 VARIANTS = 3
@@ -43,40 +45,51 @@ class Shape:
     size_m: tuple[float, float, float]
 
 
-def actor_quads(actors: Sequence[Actor], stamp_ns: int, *, lights: bool) -> NDArray[np.float32]:
-    """(4 Q, VERTEX_FLOATS) vertices as in mesh.Mesh of all actors in the world; lights: head and tail lights are on."""
-    placed = [_placed(actor, _shape(actor.kind, _variant(actor)), stamp_ns, lights) for actor in actors]
+def actor_quads(actors: Sequence[Actor], stamp_ns: int, *, lights: bool, shown: Sequence[int] | None = None) -> NDArray[np.float32]:
+    """(4 Q, VERTEX_FLOATS) vertices as in mesh.Mesh of actors in the world, labelled by kind and 1 + index as instance.
+
+    lights: head and tail lights are on; shown: indices of the actors to make, default all.
+    """
+    alike: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
+    for i in range(len(actors)) if shown is None else shown:
+        alike[actors[i].kind, _variant(actors[i])].append(i)
+    placed = [_placed(_shape(*look), [actors[i] for i in members], np.array(members) + 1, stamp_ns, lights) for look, members in alike.items()]
     return np.concatenate(placed) if placed else np.zeros((0, VERTEX_FLOATS), np.float32)
 
 
 def shade_quads(actors: Sequence[Actor]) -> NDArray[np.float32]:
     """(4 n, VERTEX_FLOATS): a quad on the ground below each actor; texture coordinates run from -1 to 1 across it."""
-    builder = MeshBuilder()
+    if not actors:
+        return np.zeros((0, VERTEX_FLOATS), np.float32)
     corner = np.array([(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)])
-    for actor in actors:
-        reach = corner * (np.array([actor.length_m, actor.width_m]) / 2.0 + 0.2)
-        c, s = np.cos(actor.yaw_rad), np.sin(actor.yaw_rad)
-        flat = reach @ np.array([[c, s], [-s, c]]) + np.array([actor.x_m, actor.y_m])
-        builder.add(np.column_stack([flat, np.full(4, 0.03)])[None], "plain", uv=corner[None])
-    return builder.build().vertices if actors else np.zeros((0, VERTEX_FLOATS), np.float32)
+    places = np.array([(a.x_m, a.y_m, a.yaw_rad, a.length_m / 2.0 + 0.2, a.width_m / 2.0 + 0.2) for a in actors])
+    along, left = np.moveaxis(corner * places[:, None, 3:], 2, 0)
+    c, s = np.cos(places[:, 2:3]), np.sin(places[:, 2:3])
+    corners = np.stack([places[:, :1] + c * along - s * left, places[:, 1:2] + s * along + c * left, np.full_like(along, 0.03)], axis=2)
+    builder = MeshBuilder()
+    builder.add(corners, "plain", uv=np.broadcast_to(corner, (len(actors), 4, 2)))
+    return builder.build().vertices
 
 
 def _variant(actor: Actor) -> int:
     return zlib.crc32(actor.actor_id.encode()) % VARIANTS
 
 
-def _placed(actor: Actor, shape: Shape, stamp_ns: int, lights: bool) -> NDArray[np.float32]:
-    vertices = shape.vertices.copy()
-    c, s = np.cos(actor.yaw_rad), np.sin(actor.yaw_rad)
-    turn = np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]], np.float32)
-    walked_m = actor.x_m * c + actor.y_m * s
-    vertices[:, 0] += shape.swing_m * np.float32(np.sin(2.0 * np.pi * walked_m / STRIDE_M))
-    scale = (np.array([actor.length_m, actor.width_m, actor.height_m]) / shape.size_m).astype(np.float32)
-    vertices[:, 0:3] = (vertices[:, 0:3] * scale) @ turn + np.array([actor.x_m, actor.y_m, 0.0], np.float32)
-    normals = vertices[:, 3:6] / scale
-    vertices[:, 3:6] = normals / np.linalg.norm(normals, axis=1, keepdims=True) @ turn
-    vertices[:, 9:12] = _tints(actor, stamp_ns, lights)[shape.part]
-    return vertices
+def _placed(shape: Shape, actors: Sequence[Actor], instances: NDArray[np.int64], stamp_ns: int, lights: bool) -> NDArray[np.float32]:
+    """(n · 4 Q, VERTEX_FLOATS): one shape as n actors."""
+    x, y, yaw = np.array([(a.x_m, a.y_m, a.yaw_rad) for a in actors]).T
+    c, s, zero = np.cos(yaw), np.sin(yaw), np.zeros(len(actors))
+    turn = np.stack([c, s, zero, -s, c, zero, zero, zero, zero + 1.0], axis=1).reshape(-1, 3, 3).astype(np.float32)
+    scale = (np.array([(a.length_m, a.width_m, a.height_m) for a in actors]) / shape.size_m).astype(np.float32)[:, None]
+    step = np.sin(2.0 * np.pi * (x * c + y * s) / STRIDE_M).astype(np.float32)
+    vertices = np.repeat(shape.vertices[None], len(actors), axis=0)
+    vertices[:, :, 0] += step[:, None] * shape.swing_m
+    vertices[:, :, 0:3] = (vertices[:, :, 0:3] * scale) @ turn + np.stack([x, y, zero], axis=1)[:, None].astype(np.float32)
+    normals = vertices[:, :, 3:6] / scale
+    vertices[:, :, 3:6] = normals / np.linalg.norm(normals, axis=2, keepdims=True) @ turn
+    vertices[:, :, 9:12] = np.stack([_tints(actor, stamp_ns, lights) for actor in actors])[:, shape.part]
+    vertices[:, :, 12] = (CLASS_INDEX[actors[0].kind] + INSTANCE_STEP * instances)[:, None]
+    return vertices.reshape(-1, VERTEX_FLOATS)
 
 
 def _tints(actor: Actor, stamp_ns: int, lights: bool) -> NDArray[np.float32]:

@@ -1,12 +1,14 @@
-"""Pictures of a world for any pinhole camera of the vehicle: moderngl on EGL, no window, no GPU needed.
+"""Pictures and labels of a world for any pinhole camera of the vehicle: moderngl on EGL, no window, no GPU needed.
 
 The same world, look and pose give the same bytes, whatever was rendered before. Static geometry lies in chunks that
 are culled against the view; the shadow map is kept for a square of 128 m and drawn anew only when the car has moved
 on by SHADOW_CELL_M. What moves (road users, signals' lamps) is made of quads anew for each picture and drawn after the
-static scene with the same shader; road users darken the ground below them instead of being in the shadow map.
+static scene with the same shader; road users darken the ground below them instead of being in the shadow map. Labels
+are drawn from the same quads, one sample a pixel, so that no two classes mix.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -14,18 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimic_contracts.errors import MimicError, require_package
+from mimic_contracts.labels import Labels
 from mimic_contracts.rig import CameraSpec
 from mimic_sim import shaders
 from mimic_sim.actor_meshes import actor_quads, shade_quads
 from mimic_sim.actors import Actor
 from mimic_sim.looks import Look
-from mimic_sim.mesh import VERTEX_FLOATS, Mesh
+from mimic_sim.mesh import INSTANCE_STEP, VERTEX_FLOATS, Mesh
+from mimic_sim.projection import FAR_M, SHADOW_M, camera_pose, direction, projection_matrix, sun_matrix, view_matrix
 from mimic_sim.textures import texture_layers
 
 SAMPLES = 4  # 2 x 2 supersampling costs the same CPU at 128 x 256 and several times that in large pictures
-NEAR_M, FAR_M = 0.4, 700.0
 CLEAR_VIEW = 4.5  # optical depths beyond which nothing is seen through fog
-SHADOW_PX, SHADOW_M, SHADOW_DEPTH_M, SHADOW_CELL_M = 1024, 128.0, 160.0, 16.0
+SHADOW_PX, SHADOW_CELL_M = 1024, 16.0
 OVERCAST = 0.95  # cloudiness from which there are no shadows
 RAIN_STREAKS = 220
 BEAM_AHEAD_M, BEAM_UP_M = 2.0, 0.75  # where the ego's head lights are
@@ -33,7 +36,19 @@ SHADE = 0.6  # how much of the light is taken from the ground below a road user
 NO_LAMPS = np.zeros((0, VERTEX_FLOATS), np.float32)
 NO_CHUNKS, NO_SPHERES = np.zeros((0, 2), np.int64), np.zeros((0, 4))
 VERTEX_LAYOUT = ("3f 3f 2f 1f 3f 4x", "in_position", "in_normal", "in_uv", "in_material", "in_tint")
+LABEL_LAYOUT = ("3f 36x 1f", "in_position", "in_label")
 INSTALL = "apt-get install libegl1 libgl1-mesa-dri"
+
+
+@dataclass(frozen=True, eq=False)
+class _Sight:
+    """What a camera has in view: (first quad, number of quads) of chunks and indices of actors, near ones first."""
+
+    eye: NDArray[np.float64]
+    rotation: NDArray[np.float64]
+    view_projection: NDArray[np.float64]
+    chunks: list[tuple[int, int]]
+    near: list[int]
 
 
 class Renderer:
@@ -45,7 +60,9 @@ class Renderer:
         self._gl.depth_func = "<="  # the sky lies exactly at the far end
         self._cameras = tuple(cameras)
         self._targets = {camera: self._target(camera) for camera in cameras}
+        self._label_targets: dict[CameraSpec, Any] = {}
         self._scene = self._gl.program(vertex_shader=shaders.SCENE_VERTEX, fragment_shader=shaders.SCENE_FRAGMENT)
+        self._label = self._gl.program(vertex_shader=shaders.LABEL_VERTEX, fragment_shader=shaders.LABEL_FRAGMENT)
         self._sky = self._gl.program(vertex_shader=shaders.SKY_VERTEX, fragment_shader=shaders.SKY_FRAGMENT)
         self._shadow = self._gl.program(vertex_shader=shaders.SHADOW_VERTEX, fragment_shader=shaders.SHADOW_FRAGMENT)
         self._shade = self._gl.program(vertex_shader=shaders.SCENE_VERTEX, fragment_shader=shaders.SHADE_FRAGMENT)
@@ -53,6 +70,7 @@ class Renderer:
         vertices = self._gl.buffer(mesh.vertices.tobytes())
         indices = self._gl.buffer(mesh.quad_indices().tobytes())
         self._scene_array = self._gl.vertex_array(self._scene, [(vertices, *VERTEX_LAYOUT)], indices)
+        self._label_array = self._gl.vertex_array(self._label, [(vertices, *LABEL_LAYOUT)], indices)
         self._shadow_array = self._gl.vertex_array(self._shadow, [(vertices, "3f 40x", "in_position")], indices)
         corners = self._gl.buffer(np.array([-1, -1, 3, -1, -1, 3], np.float32).tobytes())
         self._sky_array = self._gl.vertex_array(self._sky, [(corners, "2f", "in_position")])
@@ -64,7 +82,7 @@ class Renderer:
         self._shadow_map.repeat_x = self._shadow_map.repeat_y = False
         self._shadow_target = self._gl.framebuffer(depth_attachment=self._shadow_map)
         self._shadow_cell: tuple[int, int] | None = None
-        self._sun = _direction(look.sun_azimuth_rad, look.sun_elevation_rad)
+        self._sun = direction(look.sun_azimuth_rad, look.sun_elevation_rad)
         self._set_look()
 
     def __enter__(self) -> "Renderer":
@@ -97,8 +115,7 @@ class Renderer:
         actors: road users, in the frame of the mesh; lamps: (4 Q, VERTEX_FLOATS) vertices as in Mesh of what shines now
         (a tint above 1.5 shines by itself).
         """
-        eye, rotation = _camera_pose(camera, pose)
-        view_projection = _projection(camera) @ _view(eye, rotation)
+        sight = self._sight(camera, pose, actors)
         self._draw_shadows(pose)
         many, single = self._targets[camera]
         many.use()
@@ -107,22 +124,19 @@ class Renderer:
         self._gl.enable_only(self._gl.DEPTH_TEST | self._gl.CULL_FACE)
         self._surfaces.use(0)
         self._shadow_map.use(1)
-        _set(self._scene, u_view_projection=view_projection, u_eye=eye)
+        _set(self._scene, u_view_projection=sight.view_projection, u_eye=sight.eye)
         forward = np.array([np.cos(pose[2]), np.sin(pose[2]), 0.0])
         beam = np.array([pose[0], pose[1], BEAM_UP_M]) + BEAM_AHEAD_M * forward
         _set(self._scene, u_beam_position=beam, u_beam_direction=forward)
-        for first, count in self._visible(view_projection, eye):
+        for first, count in sight.chunks:
             self._scene_array.render(first=6 * first, vertices=6 * count)
-        near = self._near(actors, view_projection, eye)
-        if near:
-            _set(self._shade, u_view_projection=view_projection)
+        if sight.near:
+            _set(self._shade, u_view_projection=sight.view_projection)
             self._gl.enable(self._gl.BLEND)
-            self._draw_quads(self._shade, shade_quads(near), "3f 12x 2f 20x", "in_position", "in_uv")
+            self._draw_quads(self._shade, shade_quads([actors[i] for i in sight.near]), "3f 12x 2f 20x", "in_position", "in_uv")
             self._gl.disable(self._gl.BLEND)
-        moving = np.concatenate([actor_quads(near, stamp_ns, lights=self._look.vehicle_lights), lamps])
-        if len(moving):
-            self._draw_quads(self._scene, moving, *VERTEX_LAYOUT)
-        _set(self._sky, u_to_world=np.linalg.inv(_projection(camera) @ _view(np.zeros(3), rotation)))
+        self._draw_quads(self._scene, self._moving(sight, actors, lamps, stamp_ns), *VERTEX_LAYOUT)
+        _set(self._sky, u_to_world=np.linalg.inv(projection_matrix(camera) @ view_matrix(np.zeros(3), sight.rotation)))
         self._sky_array.render()
         if self._look.rain > 0:
             self._draw_rain(camera, stamp_ns)
@@ -130,8 +144,33 @@ class Renderer:
         picture = np.frombuffer(single.read(components=3, alignment=1), np.uint8).reshape(camera.shape)
         return picture[::-1].copy()  # GL counts rows from below
 
+    def labels(self, camera: CameraSpec, pose: NDArray[np.float64], *, actors: Sequence[Actor] = (), lamps: NDArray[np.float32] = NO_LAMPS) -> Labels:
+        """What the pixels of a picture of the same arguments show; instances count the actors as given.
+
+        What the air hides altogether is sky; rain, light and shade have no labels.
+        """
+        sight = self._sight(camera, pose, actors)
+        target = self._label_targets.get(camera) or self._label_targets.setdefault(camera, self._label_target(camera))
+        target.use()
+        self._gl.viewport = (0, 0, camera.width_px, camera.height_px)
+        target.clear(0.0, np.inf, depth=1.0)
+        self._gl.enable_only(self._gl.DEPTH_TEST | self._gl.CULL_FACE)
+        _set(self._label, u_view_projection=sight.view_projection)
+        for first, count in sight.chunks:
+            self._label_array.render(first=6 * first, vertices=6 * count)
+        self._draw_quads(self._label, self._moving(sight, actors, lamps, 0), *LABEL_LAYOUT)
+        shown = np.frombuffer(target.read(components=2, dtype="f4"), np.float32).reshape(camera.height_px, camera.width_px, 2)[::-1]
+        instance, semantic = np.divmod(shown[..., 0].astype(np.int32), INSTANCE_STEP)
+        return Labels(semantic=semantic.astype(np.uint8), instance=instance.astype(np.uint16), depth_m=shown[..., 1].copy())
+
+    def _moving(self, sight: _Sight, actors: Sequence[Actor], lamps: NDArray[np.float32], stamp_ns: int) -> NDArray[np.float32]:
+        """(4 Q, VERTEX_FLOATS) of the road users in view and the lamps."""
+        return np.concatenate([actor_quads(actors, stamp_ns, lights=self._look.vehicle_lights, shown=sight.near), lamps])
+
     def _draw_quads(self, program: Any, vertices: NDArray[np.float32], *layout: str) -> None:
         """Draw quads that live for one picture only."""
+        if not len(vertices):
+            return
         vertex_buffer = self._gl.buffer(vertices.tobytes())
         index_buffer = self._gl.buffer(Mesh(vertices, NO_CHUNKS, NO_SPHERES).quad_indices().tobytes())
         array = self._gl.vertex_array(program, [(vertex_buffer, *layout)], index_buffer)
@@ -139,14 +178,13 @@ class Renderer:
         for held in (array, index_buffer, vertex_buffer):
             held.release()
 
-    def _visible(self, view_projection: NDArray[np.float64], eye: NDArray[np.float64]) -> list[tuple[int, int]]:
-        """(first quad, number of quads) of the chunks in view, near ones first, so that hidden pixels are not shaded."""
-        return [tuple(self._mesh.chunks[i]) for i in self._in_view(self._mesh.spheres, view_projection, eye)]
-
-    def _near(self, actors: Sequence[Actor], view_projection: NDArray[np.float64], eye: NDArray[np.float64]) -> list[Actor]:
-        """The actors in view, near ones first."""
+    def _sight(self, camera: CameraSpec, pose: NDArray[np.float64], actors: Sequence[Actor]) -> _Sight:
+        eye, rotation = camera_pose(camera, pose)
+        view_projection = projection_matrix(camera) @ view_matrix(eye, rotation)
+        chunks = self._in_view(self._mesh.spheres, view_projection, eye)
         spheres = [(a.x_m, a.y_m, a.height_m / 2.0, np.linalg.norm((a.length_m, a.width_m, a.height_m)) / 2.0 + 0.5) for a in actors]
-        return [actors[i] for i in self._in_view(np.array(spheres).reshape(-1, 4), view_projection, eye)]
+        near = self._in_view(np.array(spheres).reshape(-1, 4), view_projection, eye)
+        return _Sight(eye, rotation, view_projection, [tuple(self._mesh.chunks[i]) for i in chunks], near.tolist())
 
     def _in_view(self, spheres: NDArray[np.float64], view_projection: NDArray[np.float64], eye: NDArray[np.float64]) -> NDArray[np.int64]:
         """Indices of the spheres (N, 4) [x, y, z, radius] that the view touches and the air lets through, near ones first."""
@@ -167,7 +205,7 @@ class Renderer:
             return
         self._shadow_cell = cell
         middle = np.array([cell[0] * SHADOW_CELL_M, cell[1] * SHADOW_CELL_M, 0.0])
-        projection = _sun_projection(middle, self._sun)
+        projection = sun_matrix(middle, self._sun)
         _set(self._shadow, u_shadow_projection=projection)
         _set(self._scene, u_shadow_projection=projection)
         self._shadow_target.use()
@@ -206,7 +244,7 @@ class Renderer:
             "u_ambient": look.ambient,
         }
         # A map that is never drawn must not darken anything: its square is put where nobody is.
-        nowhere = _sun_projection(np.array([1e6, 1e6, 0.0]), self._sun)
+        nowhere = sun_matrix(np.array([1e6, 1e6, 0.0]), self._sun)
         _set(
             self._scene,
             **light,
@@ -235,6 +273,11 @@ class Renderer:
         many = self._gl.framebuffer([self._gl.renderbuffer(size, 4, samples=SAMPLES)], self._gl.depth_renderbuffer(size, samples=SAMPLES))
         return many, self._gl.framebuffer([self._gl.renderbuffer(size, 4)])
 
+    def _label_target(self, camera: CameraSpec) -> Any:
+        """Two floats a pixel: label and depth."""
+        size = (camera.width_px, camera.height_px)
+        return self._gl.framebuffer([self._gl.renderbuffer(size, 2, dtype="f4")], self._gl.depth_renderbuffer(size))
+
 
 def _context() -> Any:
     require_package("moderngl", extra="sim", purpose="rendering")
@@ -255,44 +298,3 @@ def _set(program: Any, **values: Any) -> None:
             program[name].write(np.ascontiguousarray(value.T, np.float32).tobytes())  # GL wants columns
         else:
             program[name].value = value
-
-
-def _direction(azimuth_rad: float, elevation_rad: float) -> NDArray[np.float64]:
-    flat = np.cos(elevation_rad)
-    return np.array([flat * np.cos(azimuth_rad), flat * np.sin(azimuth_rad), np.sin(elevation_rad)])
-
-
-def _camera_pose(camera: CameraSpec, pose: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Eye (3,) and body axes (3, 3, columns x forward, y left, z up) of a camera in the world."""
-    c, s = np.cos(pose[2]), np.sin(pose[2])
-    turn = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
-    m = camera.mounting
-    return np.array([pose[0], pose[1], 0.0]) + turn @ np.array([m.x_m, m.y_m, m.z_m]), turn @ m.rotation()
-
-
-def _view(eye: NDArray[np.float64], rotation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(4, 4) world → GL camera axes: x right, y up, z backwards."""
-    axes = np.stack([-rotation[:, 1], rotation[:, 2], -rotation[:, 0]])
-    view = np.eye(4)
-    view[:3, :3], view[:3, 3] = axes, -axes @ eye
-    return view
-
-
-def _projection(camera: CameraSpec) -> NDArray[np.float64]:
-    """(4, 4) pinhole with square pixels and the principal point in the middle, as CameraSpec.intrinsics."""
-    focal = camera.intrinsics()[0, 0]
-    projection = np.zeros((4, 4))
-    projection[0, 0], projection[1, 1] = 2.0 * focal / camera.width_px, 2.0 * focal / camera.height_px
-    projection[2, 2:], projection[3, 2] = ((FAR_M + NEAR_M) / (NEAR_M - FAR_M), 2.0 * FAR_M * NEAR_M / (NEAR_M - FAR_M)), -1.0
-    return projection
-
-
-def _sun_projection(middle: NDArray[np.float64], sun: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(4, 4) orthographic view from the sun onto a square of SHADOW_M around a place."""
-    right = np.cross([0.0, 0.0, 1.0], sun)
-    right /= np.linalg.norm(right)
-    axes = np.stack([right, np.cross(sun, right), sun])
-    scale = np.array([2.0 / SHADOW_M, 2.0 / SHADOW_M, -1.0 / SHADOW_DEPTH_M])
-    projection = np.eye(4)
-    projection[:3, :3], projection[:3, 3] = scale[:, None] * axes, -scale * (axes @ middle)
-    return projection

@@ -135,6 +135,25 @@ void main() {
 for _name in ("grass", "plain", "lamp"):
     SCENE_FRAGMENT = SCENE_FRAGMENT.replace(f"MATERIAL_{_name.upper()}", f"{LAYER[_name]}.0")
 
+LABEL_VERTEX = """
+#version 330
+uniform mat4 u_view_projection;
+in vec3 in_position;
+in float in_label;
+flat out float v_label;
+void main() {
+    v_label = in_label;
+    gl_Position = u_view_projection * vec4(in_position, 1.0);
+}
+"""
+
+LABEL_FRAGMENT = """
+#version 330
+flat in float v_label;
+out vec2 f_label;
+void main() { f_label = vec2(v_label, 1.0 / gl_FragCoord.w); }  // w is the depth along the optical axis
+"""
+
 SHADE_FRAGMENT = """
 #version 330
 uniform float u_shade;

@@ -6,6 +6,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from mimic_contracts.labels import Labels
 from mimic_contracts.rig import CameraSpec
 from mimic_sim.moment import Moment
 from mimic_sim.renderer import Renderer
@@ -38,3 +39,8 @@ class View:
     def picture(self, camera: CameraSpec, moment: Moment) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB of one of the cameras."""
         return self._renderer.render(camera, moment.ego.pose, stamp_ns=moment.stamp_ns, actors=moment.actors, lamps=self._lamps.quads(moment.signals))
+
+    def labels(self, moment: Moment) -> dict[str, Labels]:
+        """Camera name → what the pixels of its picture show; instances count the actors of the moment."""
+        lamps = self._lamps.quads(moment.signals)
+        return {c.name: self._renderer.labels(c, moment.ego.pose, actors=moment.actors, lamps=lamps) for c in self._cameras}

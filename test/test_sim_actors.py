@@ -64,7 +64,7 @@ def renderer_of(look: str) -> Renderer:
 
 @given(
     kind=st.sampled_from(AGENT_KINDS),
-    name=st.text(min_size=1),
+    name=st.text("abc_0123", min_size=1),
     x_m=st.floats(-900.0, 900.0),
     yaw_rad=st.floats(-4.0, 4.0),
     stretch=st.floats(0.8, 1.25),
