@@ -30,4 +30,4 @@ class Labels:
     def __post_init__(self) -> None:
         shape = check_array("labels.semantic", self.semantic, shape=(None, None), dtype=np.uint8).shape
         check_array("labels.instance", self.instance, shape=shape, dtype=np.uint16)
-        check_array("labels.depth_m", np.where(np.isinf(self.depth_m), np.float32(0.0), self.depth_m), shape=shape, dtype=np.float32)
+        check_array("labels.depth_m", self.depth_m, shape=shape, dtype=np.float32, finite=False)
