@@ -9,6 +9,7 @@ import yaml
 from mimic_contracts.config import build
 from mimic_contracts.errors import ContractError, MimicError
 from mimic_contracts.validation import check_choice, check_integer, check_number, check_text
+from mimic_sim.camera_effects import CAMERAS
 from mimic_sim.course import COURSES
 from mimic_sim.looks import LOOKS
 from mimic_sim.scenarios import scenario_names
@@ -20,6 +21,7 @@ class RouteSpec:
 
     course: a built-in course, driven for laps from start_m on; or a town (a name in config/towns, a path to a
     .net.xml.gz), driven from start_m on start_lane by the shortest way to the end of end_lane, or for length_m, if given.
+    camera: "varied" has noise, errors of exposure and a dirty lens by the seed; "clean" has none.
     vehicles, pedestrians: how many others there are in a town. time_limit_s 0: twice the time on
     an empty road, and 20 s more, in a town 110 s.
     is_disturbed: seeded pushes, for recordings. scenario: the class that the route is counted in; empty: none.
@@ -29,6 +31,7 @@ class RouteSpec:
     route_id: str = "drive"
     course: str = "course"
     look: str = "day"
+    camera: str = "clean"
     seed: int = 0
     laps: float = 1.0
     start_m: float = 0.0
@@ -54,6 +57,7 @@ class RouteSpec:
         if self.start_lane and self.laps != 1.0:
             raise ContractError(f"route.laps: is {self.laps}, must be 1 on the way from start_lane to end_lane")
         check_choice("route.look", self.look, tuple(LOOKS))
+        check_choice("route.camera", self.camera, CAMERAS)
         check_integer("route.seed", self.seed, low=0, high=2**31 - 1)
         for name in ("vehicles", "pedestrians"):
             check_integer(f"route.{name}", getattr(self, name), low=0, high=1000)

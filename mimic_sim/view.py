@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from mimic_contracts.labels import Labels
 from mimic_contracts.rig import CameraSpec
+from mimic_sim.camera_effects import Lens, effects_of
 from mimic_sim.moment import Moment
 from mimic_sim.renderer import Renderer
 from mimic_sim.scene_meshes import scene_mesh
@@ -20,6 +21,8 @@ class View:
 
     def __init__(self, world: World, cameras: Sequence[CameraSpec]) -> None:
         self._cameras, self._lamps = cameras, Lamps(world.network.signals)
+        effects = effects_of(world.route.camera, world.look, seed=world.route.seed)
+        self._lenses = {camera: Lens(effects, camera, seed=world.route.seed) for camera in cameras}
         self._renderer = Renderer(scene_mesh(world.network, seed=world.route.seed), world.look, cameras, seed=world.route.seed)
 
     def __enter__(self) -> "View":
@@ -38,7 +41,9 @@ class View:
 
     def picture(self, camera: CameraSpec, moment: Moment) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB of one of the cameras."""
-        return self._renderer.render(camera, moment.ego.pose, stamp_ns=moment.stamp_ns, actors=moment.actors, lamps=self._lamps.quads(moment.signals))
+        lamps = self._lamps.quads(moment.signals)
+        picture = self._renderer.render(camera, moment.ego.pose, stamp_ns=moment.stamp_ns, actors=moment.actors, lamps=lamps)
+        return self._lenses[camera].apply(picture, moment.stamp_ns)
 
     def labels(self, moment: Moment) -> dict[str, Labels]:
         """Camera name → what the pixels of its picture show; instances count the actors of the moment."""
