@@ -52,8 +52,8 @@ def effects_of(name: str, look: Look, *, seed: int) -> CameraEffects:
         exposure_stops=float(np.clip(rng.normal(0.0, 0.25), -0.6, 0.6)),
         drift_stops=float(rng.uniform(0.0, 0.2)),
         vignette=float(rng.uniform(0.0, 0.3)),
-        blur_px=float(rng.choice([0.0, rng.uniform(0.3, 0.8)])),
-        dirt=int(rng.choice([0, rng.integers(1, 8)])),
+        blur_px=float(rng.uniform(0.3, 0.8)) * int(rng.integers(0, 2)),
+        dirt=int(rng.integers(1, 8)) * int(rng.integers(0, 2)),
         drops=int(rng.integers(4, 16)) if look.rain > 0.0 else 0,
     )
 

@@ -27,7 +27,8 @@ class Look:
     lit_windows: float  # share of windows with light
     exposure: float
     vehicle_lights: bool  # road users drive with head and tail lights
-    beam: float = 0.0  # brightness of the ego's own head lights
+    beam: float = 0.0  # brightness of the ego's own head lights; without it no lamp lights anything
+    street_lamp: float = 0.0  # brightness of street lamps
 
 
 DAY = Look(
@@ -94,6 +95,7 @@ NIGHT = replace(
     name="night",
     vehicle_lights=True,
     beam=1.6,
+    street_lamp=1.2,
     sun_colour=(0.03, 0.035, 0.05),  # the moon
     sky_colour=(0.004, 0.006, 0.014),
     horizon_colour=(0.018, 0.018, 0.024),

@@ -23,6 +23,7 @@ from mimic_sim.actor_meshes import actor_quads, shade_quads
 from mimic_sim.actors import Actor
 from mimic_sim.looks import Look
 from mimic_sim.mesh import INSTANCE_STEP, VERTEX_FLOATS, Mesh
+from mimic_sim.night import MAX_BEAMS, MAX_LAMPS, beams, nearest_lamps, street_lamps
 from mimic_sim.projection import FAR_M, SHADOW_M, camera_pose, direction, projection_matrix, sun_matrix, view_matrix
 from mimic_sim.textures import texture_layers
 
@@ -31,7 +32,6 @@ CLEAR_VIEW = 4.5  # optical depths beyond which nothing is seen through fog
 SHADOW_PX, SHADOW_CELL_M = 1024, 16.0
 OVERCAST = 0.95  # cloudiness from which there are no shadows
 RAIN_STREAKS = 220
-BEAM_AHEAD_M, BEAM_UP_M = 2.0, 0.75  # where the ego's head lights are
 SHADE = 0.6  # how much of the light is taken from the ground below a road user
 NO_LAMPS = np.zeros((0, VERTEX_FLOATS), np.float32)
 NO_CHUNKS, NO_SPHERES = np.zeros((0, 2), np.int64), np.zeros((0, 4))
@@ -82,6 +82,7 @@ class Renderer:
         self._shadow_map.repeat_x = self._shadow_map.repeat_y = False
         self._shadow_target = self._gl.framebuffer(depth_attachment=self._shadow_map)
         self._shadow_cell: tuple[int, int] | None = None
+        self._street_lamps = street_lamps(mesh)
         self._sun = direction(look.sun_azimuth_rad, look.sun_elevation_rad)
         self._set_look()
 
@@ -125,9 +126,8 @@ class Renderer:
         self._surfaces.use(0)
         self._shadow_map.use(1)
         _set(self._scene, u_view_projection=sight.view_projection, u_eye=sight.eye)
-        forward = np.array([np.cos(pose[2]), np.sin(pose[2]), 0.0])
-        beam = np.array([pose[0], pose[1], BEAM_UP_M]) + BEAM_AHEAD_M * forward
-        _set(self._scene, u_beam_position=beam, u_beam_direction=forward)
+        if self._look.beam > 0.0:
+            self._set_lamps([actors[i] for i in sight.near], pose)
         for first, count in sight.chunks:
             self._scene_array.render(first=6 * first, vertices=6 * count)
         if sight.near:
@@ -219,6 +219,11 @@ class Renderer:
             first, count = self._mesh.chunks[i]
             self._shadow_array.render(first=6 * first, vertices=6 * count)
 
+    def _set_lamps(self, near: Sequence[Actor], pose: NDArray[np.float64]) -> None:
+        lamps, lit = nearest_lamps(self._street_lamps, pose), beams(near, pose)
+        _set(self._scene, u_lamp_count=len(lamps), u_beam_count=len(lit))
+        _set(self._scene, u_lamps=_padded(lamps, MAX_LAMPS), u_beam_positions=_padded(lit[:, :3], MAX_BEAMS), u_beam_directions=_padded(lit[:, 3:], MAX_BEAMS))
+
     def _draw_rain(self, camera: CameraSpec, stamp_ns: int) -> None:
         rng = np.random.default_rng([self._seed, stamp_ns])
         top = rng.uniform(-1.2, 1.2, (RAIN_STREAKS, 2))
@@ -251,6 +256,7 @@ class Renderer:
             u_wetness=look.wetness,
             u_lit_windows=look.lit_windows,
             u_beam=look.beam,
+            u_street_lamp=look.street_lamp,
             u_surfaces=0,
             u_shadow=1,
             u_shadow_projection=nowhere,
@@ -287,6 +293,11 @@ def _context() -> Any:
         return moderngl.create_context(standalone=True, backend="egl", require=330)  # type: ignore[arg-type]
     except Exception as error:  # glcontext raises bare Exceptions where a library or a driver is missing
         raise MimicError(f"rendering needs EGL and a GL driver, which cannot be used ({error}): {INSTALL}") from error
+
+
+def _padded(rows: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Rows (N, C) as columns (C, count), for an array of so many vectors."""
+    return np.concatenate([rows, np.zeros((count - len(rows), rows.shape[1]))]).T
 
 
 def _set(program: Any, **values: Any) -> None:

@@ -1,5 +1,6 @@
 """The GLSL programs of the renderer. Light is computed in linear colour; `show` turns it into a picture."""
 
+from mimic_sim.night import MAX_BEAMS, MAX_LAMPS
 from mimic_sim.textures import LAYER
 
 _COMMON = """
@@ -69,8 +70,12 @@ uniform float u_ambient;
 uniform float u_wetness;
 uniform float u_lit_windows;
 uniform float u_beam;
-uniform vec3 u_beam_position;
-uniform vec3 u_beam_direction;
+uniform int u_beam_count;
+uniform vec3 u_beam_positions[MAX_BEAMS];
+uniform vec3 u_beam_directions[MAX_BEAMS];  // x, y and share of the light
+uniform float u_street_lamp;
+uniform int u_lamp_count;
+uniform vec4 u_lamps[MAX_LAMPS];  // x, y, z and share of the light
 in vec3 v_position;
 in vec3 v_normal;
 in vec3 v_uv;
@@ -108,14 +113,23 @@ void main() {
     float facing = max(dot(normal, u_sun_direction), 0.0);
     vec3 light = u_ambient * mix(vec3(0.35, 0.33, 0.30), u_sky_colour * 0.6 + 0.45, normal.z * 0.5 + 0.5);
     if (facing > 0.0) light += u_sun_colour * facing * sunlight(normal);
-    if (u_beam > 0.0) {
-        // The ego's low beam: wide, its edge soft, cut off above the horizon but for stray light.
-        vec3 ray = v_position - u_beam_position;
+    for (int i = 0; i < u_beam_count; i++) {
+        // A low beam: wide, its edge soft, cut off above the horizon but for stray light.
+        vec3 ray = v_position - u_beam_positions[i];
         float reach_m = length(ray);
         vec3 lit = ray / reach_m;
-        float cone = smoothstep(0.72, 0.98, dot(lit.xy, u_beam_direction.xy) / max(length(lit.xy), 0.01));
+        float cone = smoothstep(0.72, 0.98, dot(lit.xy, u_beam_directions[i].xy) / max(length(lit.xy), 0.01));
         float cut = 0.10 + 0.90 * smoothstep(0.02, -0.01, lit.z);
-        light += u_beam * vec3(1.0, 0.96, 0.86) * cone * cut * (0.35 + 0.65 * max(dot(normal, -lit), 0.0)) / (1.0 + reach_m * reach_m / 300.0);
+        float share = u_beam_directions[i].z * cone * cut * (0.35 + 0.65 * max(dot(normal, -lit), 0.0)) / (1.0 + reach_m * reach_m / 300.0);
+        light += u_beam * share * vec3(1.0, 0.96, 0.86);
+    }
+    for (int i = 0; i < u_lamp_count; i++) {
+        // A street lamp shines downwards.
+        vec3 ray = u_lamps[i].xyz - v_position;
+        float reach_m = length(ray);
+        vec3 lit = ray / reach_m;
+        float share = u_lamps[i].w * smoothstep(0.05, 0.6, lit.z) * (0.2 + 0.8 * max(dot(normal, lit), 0.0)) / (1.0 + reach_m * reach_m / 60.0);
+        light += u_street_lamp * share * vec3(1.0, 0.82, 0.55);
     }
     vec3 colour = albedo * light;
     if (max(v_tint.r, max(v_tint.g, v_tint.b)) > 1.5) colour = albedo;  // a lamp shines by itself
@@ -132,6 +146,7 @@ void main() {
 }
 """
 )
+SCENE_FRAGMENT = SCENE_FRAGMENT.replace("MAX_BEAMS", str(MAX_BEAMS)).replace("MAX_LAMPS", str(MAX_LAMPS))
 for _name in ("grass", "plain", "lamp"):
     SCENE_FRAGMENT = SCENE_FRAGMENT.replace(f"MATERIAL_{_name.upper()}", f"{LAYER[_name]}.0")
 

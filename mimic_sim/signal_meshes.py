@@ -16,7 +16,7 @@ BOARD_M = (0.03, 0.64, 1.40)  # behind the housing, so that it stands out agains
 QUADS_PER_LAMP = 3  # an octagon
 QUADS_PER_SIGNAL = QUADS_PER_LAMP * len(LAMPS)
 # A tint above 1 shines by itself, by night and in fog.
-LIT = {"red": (2.6, 0.25, 0.15), "yellow": (2.4, 1.7, 0.2), "green": (0.2, 2.3, 1.2)}
+LIT = {"red": (2.6, 0.25, 0.15), "yellow": (2.4, 1.7, 0.2), "green": (0.2, 2.3, 0.9)}
 DARK = {"red": (0.28, 0.07, 0.06), "yellow": (0.26, 0.21, 0.06), "green": (0.06, 0.22, 0.14)}
 # What SUMO's characters light; a blinking yellow counts as lit.
 SHOWN = {"r": {"red"}, "s": {"red"}, "u": {"red", "yellow"}, "y": {"yellow"}, "o": {"yellow"}, "g": {"green"}, "O": set()}
