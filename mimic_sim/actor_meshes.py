@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from mimic_contracts.labels import CLASS_INDEX
 from mimic_sim.actors import Actor
 from mimic_sim.mesh import INSTANCE_STEP, VERTEX_FLOATS, MeshBuilder
+from mimic_sim.scenery import NORTH, Scenery
 
 PARTS = ("paint", "dark", "glass", "metal", "skin", "trousers", "headlight", "tail", "brake", "left", "right")
-VARIANTS = 3
+VARIANTS = 3  # of each kind that are about; scenery.py says which of the cars
+CAR_SIZES_M = ((4.1, 1.76, 1.48), (4.7, 1.80, 1.45), (4.6, 1.88, 1.72), (3.6, 1.66, 1.55), (4.8, 1.84, 1.49), (4.5, 1.86, 1.32))
 BLINK_HZ = 1.5
 STRIDE_M = 1.4  # two steps
 SWING_M = 0.33  # of a foot before and behind the hip
@@ -45,14 +47,15 @@ class Shape:
     size_m: tuple[float, float, float]
 
 
-def actor_quads(actors: Sequence[Actor], stamp_ns: int, *, lights: bool, shown: Sequence[int] | None = None) -> NDArray[np.float32]:
+def actor_quads(actors: Sequence[Actor], stamp_ns: int, *, lights: bool, shown: Sequence[int] | None = None, scenery: Scenery = NORTH) -> NDArray[np.float32]:
     """(4 Q, VERTEX_FLOATS) vertices as in mesh.Mesh of actors in the world, labelled by kind and 1 + index as instance.
 
-    lights: head and tail lights are on; shown: indices of the actors to make, default all.
+    lights: head and tail lights are on; shown: indices of the actors to make, default all; scenery: has the shapes of cars.
     """
     alike: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
     for i in range(len(actors)) if shown is None else shown:
-        alike[actors[i].kind, _variant(actors[i])].append(i)
+        kind, variant = actors[i].kind, _variant(actors[i])
+        alike[kind, scenery.car_shapes[variant] if kind == "car" else variant].append(i)
     placed = [_placed(_shape(*look), [actors[i] for i in members], np.array(members) + 1, stamp_ns, lights) for look, members in alike.items()]
     return np.concatenate(placed) if placed else np.zeros((0, VERTEX_FLOATS), np.float32)
 
@@ -204,16 +207,16 @@ def _wheels(maker: _Maker, x_m: Sequence[float], half_width_m: float, radius_m: 
 
 
 def _car(maker: _Maker, variant: int) -> tuple[float, float, float]:
-    """Hatchback, saloon, sport utility."""
-    length, width, height = ((4.1, 1.76, 1.48), (4.7, 1.80, 1.45), (4.6, 1.88, 1.72))[variant]
+    """Hatchback, saloon, sport utility; city car, estate, coupé."""
+    length, width, height = CAR_SIZES_M[variant]
     h, w = length / 2.0, width / 2.0
-    sill, belt = (0.24, 0.24, 0.32)[variant], (0.92, 0.90, 1.08)[variant]
-    bonnet = (h - 0.95, h - 1.15, h - 1.05)[variant]  # where the windscreen begins
-    back = (-h + 0.08, -h + 0.75, -h + 0.08)[variant]  # where the rear window ends
+    sill, belt = (0.24, 0.24, 0.32, 0.22, 0.24, 0.20)[variant], (0.92, 0.90, 1.08, 0.96, 0.92, 0.84)[variant]
+    bonnet = h - (0.95, 1.15, 1.05, 0.72, 1.20, 1.50)[variant]  # where the windscreen begins
+    back = -h + (0.08, 0.75, 0.08, 0.05, 0.06, 0.40)[variant]  # where the rear window ends
     maker.block((-h + 0.06, h - 0.06, 0.94 * w, sill), (-h, h, w - 0.02, 0.55), "paint")
     maker.block((-h, h, w - 0.02, 0.55), (-h + 0.05, h - 0.12, 0.95 * w, belt - 0.06), "paint")
     maker.block((back - 0.05, bonnet + 0.05, 0.95 * w, belt - 0.06), (back, bonnet, 0.92 * w, belt), "paint")
-    roof_front, roof_back = bonnet - 0.75, back + (0.40, 0.62, 0.28)[variant]
+    roof_front, roof_back = bonnet - 0.75, back + (0.40, 0.62, 0.28, 0.16, 0.45, 0.95)[variant]
     maker.block((back, bonnet, 0.90 * w, belt), (roof_back, roof_front, 0.74 * w, height - 0.04), "glass", top="paint")
     maker.block((roof_back - 0.04, roof_front + 0.04, 0.76 * w, height - 0.05), (roof_back + 0.06, roof_front - 0.06, 0.70 * w, height), "paint")
     for side in (1.0, -1.0):  # pillars and mirrors

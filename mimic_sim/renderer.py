@@ -15,19 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimic_contracts.errors import MimicError, require_package
 from mimic_contracts.labels import Labels
 from mimic_contracts.rig import CameraSpec
 from mimic_sim import shaders
 from mimic_sim.actor_meshes import actor_quads, shade_quads
 from mimic_sim.actors import Actor
+from mimic_sim.gl import label_target, open_context, picture_target, set_uniforms, surface_textures, vectors
 from mimic_sim.looks import Look
 from mimic_sim.mesh import INSTANCE_STEP, VERTEX_FLOATS, Mesh
 from mimic_sim.night import MAX_BEAMS, MAX_LAMPS, beams, nearest_lamps, street_lamps
 from mimic_sim.projection import FAR_M, SHADOW_M, camera_pose, direction, projection_matrix, sun_matrix, view_matrix
-from mimic_sim.textures import texture_layers
+from mimic_sim.scenery import NORTH, Scenery
 
-SAMPLES = 4  # 2 x 2 supersampling costs the same CPU at 128 x 256 and several times that in large pictures
 CLEAR_VIEW = 4.5  # optical depths beyond which nothing is seen through fog
 SHADOW_PX, SHADOW_CELL_M = 1024, 16.0
 OVERCAST = 0.95  # cloudiness from which there are no shadows
@@ -37,7 +36,6 @@ NO_LAMPS = np.zeros((0, VERTEX_FLOATS), np.float32)
 NO_CHUNKS, NO_SPHERES = np.zeros((0, 2), np.int64), np.zeros((0, 4))
 VERTEX_LAYOUT = ("3f 3f 2f 1f 3f 4x", "in_position", "in_normal", "in_uv", "in_material", "in_tint")
 LABEL_LAYOUT = ("3f 36x 1f", "in_position", "in_label")
-INSTALL = "apt-get install libegl1 libgl1-mesa-dri"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +52,12 @@ class _Sight:
 class Renderer:
     """One world in one look. It holds a GL context: use it as a context manager, or release() it."""
 
-    def __init__(self, mesh: Mesh, look: Look, cameras: Sequence[CameraSpec], *, seed: int = 0) -> None:
-        self._look, self._mesh, self._seed = look, mesh, seed
-        self._gl = _context()
+    def __init__(self, mesh: Mesh, look: Look, cameras: Sequence[CameraSpec], *, seed: int = 0, scenery: Scenery = NORTH) -> None:
+        self._look, self._mesh, self._seed, self._scenery = look, mesh, seed, scenery
+        self._gl = open_context()
         self._gl.depth_func = "<="  # the sky lies exactly at the far end
         self._cameras = tuple(cameras)
-        self._targets = {camera: self._target(camera) for camera in cameras}
+        self._targets = {camera: picture_target(self._gl, camera) for camera in cameras}
         self._label_targets: dict[CameraSpec, Any] = {}
         self._scene = self._gl.program(vertex_shader=shaders.SCENE_VERTEX, fragment_shader=shaders.SCENE_FRAGMENT)
         self._label = self._gl.program(vertex_shader=shaders.LABEL_VERTEX, fragment_shader=shaders.LABEL_FRAGMENT)
@@ -76,7 +74,7 @@ class Renderer:
         self._sky_array = self._gl.vertex_array(self._sky, [(corners, "2f", "in_position")])
         self._streaks = self._gl.buffer(reserve=RAIN_STREAKS * 6 * 2 * 4, dynamic=True)
         self._rain_array = self._gl.vertex_array(self._rain, [(self._streaks, "2f", "in_position")])
-        self._surfaces = self._surface_textures()
+        self._surfaces = surface_textures(self._gl)
         self._shadow_map = self._gl.depth_texture((SHADOW_PX, SHADOW_PX))
         self._shadow_map.compare_func = "<="
         self._shadow_map.repeat_x = self._shadow_map.repeat_y = False
@@ -125,18 +123,18 @@ class Renderer:
         self._gl.enable_only(self._gl.DEPTH_TEST | self._gl.CULL_FACE)
         self._surfaces.use(0)
         self._shadow_map.use(1)
-        _set(self._scene, u_view_projection=sight.view_projection, u_eye=sight.eye)
+        set_uniforms(self._scene, u_view_projection=sight.view_projection, u_eye=sight.eye)
         if self._look.beam > 0.0:
             self._set_lamps([actors[i] for i in sight.near], pose)
         for first, count in sight.chunks:
             self._scene_array.render(first=6 * first, vertices=6 * count)
         if sight.near:
-            _set(self._shade, u_view_projection=sight.view_projection)
+            set_uniforms(self._shade, u_view_projection=sight.view_projection)
             self._gl.enable(self._gl.BLEND)
             self._draw_quads(self._shade, shade_quads([actors[i] for i in sight.near]), "3f 12x 2f 20x", "in_position", "in_uv")
             self._gl.disable(self._gl.BLEND)
         self._draw_quads(self._scene, self._moving(sight, actors, lamps, stamp_ns), *VERTEX_LAYOUT)
-        _set(self._sky, u_to_world=np.linalg.inv(projection_matrix(camera) @ view_matrix(np.zeros(3), sight.rotation)))
+        set_uniforms(self._sky, u_to_world=np.linalg.inv(projection_matrix(camera) @ view_matrix(np.zeros(3), sight.rotation)))
         self._sky_array.render()
         if self._look.rain > 0:
             self._draw_rain(camera, stamp_ns)
@@ -150,12 +148,12 @@ class Renderer:
         What the air hides altogether is sky; rain, light and shade have no labels.
         """
         sight = self._sight(camera, pose, actors)
-        target = self._label_targets.get(camera) or self._label_targets.setdefault(camera, self._label_target(camera))
+        target = self._label_targets.get(camera) or self._label_targets.setdefault(camera, label_target(self._gl, camera))
         target.use()
         self._gl.viewport = (0, 0, camera.width_px, camera.height_px)
         target.clear(0.0, np.inf, depth=1.0)
         self._gl.enable_only(self._gl.DEPTH_TEST | self._gl.CULL_FACE)
-        _set(self._label, u_view_projection=sight.view_projection)
+        set_uniforms(self._label, u_view_projection=sight.view_projection)
         for first, count in sight.chunks:
             self._label_array.render(first=6 * first, vertices=6 * count)
         self._draw_quads(self._label, self._moving(sight, actors, lamps, 0), *LABEL_LAYOUT)
@@ -165,7 +163,7 @@ class Renderer:
 
     def _moving(self, sight: _Sight, actors: Sequence[Actor], lamps: NDArray[np.float32], stamp_ns: int) -> NDArray[np.float32]:
         """(4 Q, VERTEX_FLOATS) of the road users in view and the lamps."""
-        return np.concatenate([actor_quads(actors, stamp_ns, lights=self._look.vehicle_lights, shown=sight.near), lamps])
+        return np.concatenate([actor_quads(actors, stamp_ns, lights=self._look.vehicle_lights, shown=sight.near, scenery=self._scenery), lamps])
 
     def _draw_quads(self, program: Any, vertices: NDArray[np.float32], *layout: str) -> None:
         """Draw quads that live for one picture only."""
@@ -206,8 +204,8 @@ class Renderer:
         self._shadow_cell = cell
         middle = np.array([cell[0] * SHADOW_CELL_M, cell[1] * SHADOW_CELL_M, 0.0])
         projection = sun_matrix(middle, self._sun)
-        _set(self._shadow, u_shadow_projection=projection)
-        _set(self._scene, u_shadow_projection=projection)
+        set_uniforms(self._shadow, u_shadow_projection=projection)
+        set_uniforms(self._scene, u_shadow_projection=projection)
         self._shadow_target.use()
         self._gl.viewport = (0, 0, SHADOW_PX, SHADOW_PX)
         self._shadow_target.clear(depth=1.0)
@@ -221,8 +219,9 @@ class Renderer:
 
     def _set_lamps(self, near: Sequence[Actor], pose: NDArray[np.float64]) -> None:
         lamps, lit = nearest_lamps(self._street_lamps, pose), beams(near, pose)
-        _set(self._scene, u_lamp_count=len(lamps), u_beam_count=len(lit))
-        _set(self._scene, u_lamps=_padded(lamps, MAX_LAMPS), u_beam_positions=_padded(lit[:, :3], MAX_BEAMS), u_beam_directions=_padded(lit[:, 3:], MAX_BEAMS))
+        positions, directions = vectors(lit[:, :3], MAX_BEAMS), vectors(lit[:, 3:], MAX_BEAMS)
+        set_uniforms(self._scene, u_beam_count=len(lit), u_beam_positions=positions, u_beam_directions=directions)
+        set_uniforms(self._scene, u_lamp_count=len(lamps), u_lamps=vectors(lamps, MAX_LAMPS))
 
     def _draw_rain(self, camera: CameraSpec, stamp_ns: int) -> None:
         rng = np.random.default_rng([self._seed, stamp_ns])
@@ -250,7 +249,7 @@ class Renderer:
         }
         # A map that is never drawn must not darken anything: its square is put where nobody is.
         nowhere = sun_matrix(np.array([1e6, 1e6, 0.0]), self._sun)
-        _set(
+        set_uniforms(
             self._scene,
             **light,
             u_wetness=look.wetness,
@@ -261,51 +260,6 @@ class Renderer:
             u_shadow=1,
             u_shadow_projection=nowhere,
         )
-        _set(self._sky, **light)
-        _set(self._shade, u_shade=SHADE)
-        _set(self._rain, u_streak_colour=np.sqrt(np.minimum(np.array(look.horizon_colour) * 1.5, 1.0)))
-
-    def _surface_textures(self) -> Any:
-        layers = texture_layers()
-        texture = self._gl.texture_array((layers.shape[2], layers.shape[1], layers.shape[0]), 4, layers.tobytes())
-        texture.build_mipmaps()
-        texture.filter = (self._gl.LINEAR_MIPMAP_LINEAR, self._gl.LINEAR)
-        texture.anisotropy = 1.0  # more costs several times the frame on a CPU
-        return texture
-
-    def _target(self, camera: CameraSpec) -> tuple[Any, Any]:
-        """Where a camera's picture is drawn, with SAMPLES a pixel, and where it is resolved to one."""
-        size = (camera.width_px, camera.height_px)
-        many = self._gl.framebuffer([self._gl.renderbuffer(size, 4, samples=SAMPLES)], self._gl.depth_renderbuffer(size, samples=SAMPLES))
-        return many, self._gl.framebuffer([self._gl.renderbuffer(size, 4)])
-
-    def _label_target(self, camera: CameraSpec) -> Any:
-        """Two floats a pixel: label and depth."""
-        size = (camera.width_px, camera.height_px)
-        return self._gl.framebuffer([self._gl.renderbuffer(size, 2, dtype="f4")], self._gl.depth_renderbuffer(size))
-
-
-def _context() -> Any:
-    require_package("moderngl", extra="sim", purpose="rendering")
-    import moderngl
-
-    try:
-        return moderngl.create_context(standalone=True, backend="egl", require=330)  # type: ignore[arg-type]
-    except Exception as error:  # glcontext raises bare Exceptions where a library or a driver is missing
-        raise MimicError(f"rendering needs EGL and a GL driver, which cannot be used ({error}): {INSTALL}") from error
-
-
-def _padded(rows: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Rows (N, C) as columns (C, count), for an array of so many vectors."""
-    return np.concatenate([rows, np.zeros((count - len(rows), rows.shape[1]))]).T
-
-
-def _set(program: Any, **values: Any) -> None:
-    """Set uniforms; those that the compiler found unused do not exist."""
-    for name, value in values.items():
-        if name not in program:
-            continue
-        if isinstance(value, np.ndarray):
-            program[name].write(np.ascontiguousarray(value.T, np.float32).tobytes())  # GL wants columns
-        else:
-            program[name].value = value
+        set_uniforms(self._sky, **light)
+        set_uniforms(self._shade, u_shade=SHADE)
+        set_uniforms(self._rain, u_streak_colour=np.sqrt(np.minimum(np.array(look.horizon_colour) * 1.5, 1.0)))

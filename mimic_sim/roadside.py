@@ -8,13 +8,11 @@ from numpy.typing import NDArray
 
 from mimic_sim.mesh import MeshBuilder, turned
 from mimic_sim.road_network import Lane, Line
+from mimic_sim.scenery import NORTH, Scenery
 
 CELL_M = 25.0  # more than any two things that touch are apart
 WALL_GAP_M = 0.1  # between a wall and anything paved
 RIM_M = 0.35  # of a pavement, where posts may stand
-WALLS = np.array([(0.93, 0.88, 0.78), (0.85, 0.75, 0.62), (0.80, 0.80, 0.80), (0.90, 0.82, 0.66), (0.72, 0.78, 0.80), (0.86, 0.70, 0.62)])
-BRICKS = np.array([(0.62, 0.34, 0.27), (0.70, 0.45, 0.35), (0.55, 0.40, 0.33)])
-ROOFS = np.array([(0.62, 0.30, 0.24), (0.45, 0.32, 0.28), (0.38, 0.39, 0.42)])
 
 
 class Circles:
@@ -51,6 +49,7 @@ class Roadside:
     paved: Circles
     foot_z_m: float
     rng: np.random.Generator
+    scenery: Scenery = NORTH
     taken: Circles = field(default_factory=Circles)
     walls: list[tuple[float, float, float, float, float]] = field(default_factory=list)  # x_m, y_m, yaw_rad, length_m, width_m
 
@@ -101,11 +100,11 @@ class Roadside:
             s += width + float(rng.uniform(0.5, 6.0) if is_town else rng.uniform(5.0, 12.0))
 
     def _building(self, place: NDArray[np.float64], size_m: tuple[float, float, float], *, is_town: bool) -> None:
-        rng = self.rng
-        wall = str(rng.choice(["plaster", "plaster", "brick", "office"] if is_town else ["plaster", "plaster", "brick"]))
-        palette = BRICKS if wall == "brick" else WALLS
+        rng, scenery = self.rng, self.scenery
+        wall = str(rng.choice(scenery.town if is_town else scenery.house))
+        palette = scenery.bricks if wall == scenery.bare else scenery.walls
         tint = palette[rng.integers(len(palette))] * rng.uniform(0.9, 1.05)
-        roof = ROOFS[rng.integers(len(ROOFS))]
+        roof = scenery.roofs[rng.integers(len(scenery.roofs))]
         rise_m = 0.0 if is_town and rng.random() < 0.6 else float(rng.uniform(2.0, 3.5))
         if self._is_beside(place, size_m[0], size_m[1]):  # after all draws: one house left out changes no other
             self.walls.append((float(place[0]), float(place[1]), float(place[3]), size_m[0], size_m[1]))
@@ -135,15 +134,15 @@ class Roadside:
             s += spacing_m * float(rng.uniform(0.5, 1.6))
 
     def _tree(self, place: NDArray[np.float64]) -> None:
-        rng, builder = self.rng, self.builder.of("vegetation")
+        rng, builder, scenery = self.rng, self.builder.of("vegetation"), self.scenery
         height = float(rng.uniform(4.5, 9.0))
-        green = np.array([1.0, 1.0, 1.0]) * rng.uniform(0.7, 1.15) * np.array([rng.uniform(0.85, 1.25), 1.0, rng.uniform(0.8, 1.0)])
+        green = np.array([1.0, 1.0, 1.0]) * rng.uniform(0.7, 1.15) * np.array([rng.uniform(0.85, 1.25), 1.0, rng.uniform(0.8, 1.0)]) * scenery.foliage
         if rng.random() < 0.25:  # a conifer
-            builder.round(place, (0.15 * height, height), np.array([0.26, 0.20, 0.10, 0.0]) * height * 0.8, "leaves", green * 0.75)
+            builder.round(place, (0.15 * height, height), np.array(scenery.needles) * height * 0.8, "leaves", green * 0.75)
             builder.round(place, (0.0, 0.2 * height), np.array([0.14, 0.12]), "bark", np.ones(3))
             return
         builder.round(place, (0.0, 0.45 * height), np.array([0.19, 0.14]), "bark", np.ones(3))
-        profile = np.sin(np.linspace(0.06, np.pi - 0.02, 6)) * rng.uniform(0.85, 1.15, 6) * 0.28 * height
+        profile = np.sin(np.linspace(0.06, np.pi - 0.02, 6) ** scenery.crown * np.pi ** (1.0 - scenery.crown)) * rng.uniform(0.85, 1.15, 6) * 0.28 * height
         builder.round(place, (0.32 * height, height), profile, "leaves", green)
 
     def _hedge(self, line: Line, start_m: float, length_m: float, edge_m: float) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from mimic_sim.mesh import Mesh, MeshBuilder, NoMesh, triangles
 from mimic_sim.road_network import Area, Lane, Line, Path, RoadNetwork, StopLine
 from mimic_sim.roadside import Circles, Roadside
+from mimic_sim.scenery import NORTH, Scenery
 from mimic_sim.signal_meshes import add_sign, add_signal
 
 STRIP_STEP_M, STRAIGHT_STEP_M, STRAIGHT_TURN_RAD = 1.5, 12.0, 0.004
@@ -36,8 +37,8 @@ ARROW = {
 }
 
 
-def scene_mesh(network: RoadNetwork, *, seed: int) -> Mesh:
-    """All static geometry of a road network; the seed places and colours everything beside the road."""
+def scene_mesh(network: RoadNetwork, *, seed: int, scenery: Scenery = NORTH) -> Mesh:
+    """All static geometry of a road network; the seed places and colours everything beside the road, as the scenery has it."""
     builder = MeshBuilder()
     lines = {lane.lane_id: network.line([lane.lane_id]) for lane in network.lanes}
     road, markings, pavement = (builder.of(name) for name in ("road", "lane_marking", "sidewalk"))
@@ -59,23 +60,23 @@ def scene_mesh(network: RoadNetwork, *, seed: int) -> Mesh:
         add_signal(builder, signal)
     for sign in network.signs:
         add_sign(builder, sign)
-    _fill_roadside(builder, network, lines, seed=seed)
+    _fill_roadside(builder, network, lines, seed=seed, scenery=scenery)
     return builder.build()
 
 
 @lru_cache(maxsize=8)
 def building_walls(network: RoadNetwork, *, seed: int) -> NDArray[np.float64]:
-    """(N, 5) float64 boxes [x_m, y_m, yaw_rad, length_m, width_m] of the houses in the mesh of the same seed."""
+    """(N, 5) float64 boxes [x_m, y_m, yaw_rad, length_m, width_m] of the houses in the mesh of the same seed, in any scenery."""
     lines = {lane.lane_id: network.line([lane.lane_id]) for lane in network.lanes}
     return np.array(_fill_roadside(NoMesh(), network, lines, seed=seed).walls).reshape(-1, 5)
 
 
-def _fill_roadside(builder: MeshBuilder, network: RoadNetwork, lines: dict[str, Line], *, seed: int) -> Roadside:
+def _fill_roadside(builder: MeshBuilder, network: RoadNetwork, lines: dict[str, Line], *, seed: int, scenery: Scenery = NORTH) -> Roadside:
     """Everything beside the roads."""
     paved = _paved(network, lines)
     outer = [(lane, lines[lane.lane_id]) for lane in network.lanes if lane.right_marking == "solid"]
     roads = [(lane, line, _edge_of_gardens(lane, line, paved)) for lane, line in outer]
-    roadside = Roadside(builder, paved, GROUND_Z_M, np.random.default_rng([seed, 5]))
+    roadside = Roadside(builder, paved, GROUND_Z_M, np.random.default_rng([seed, 5]), scenery)
     roadside.fill(roads)
     return roadside
 

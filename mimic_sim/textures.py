@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIZE_PX = 128
-MATERIALS = ("asphalt", "paving", "grass", "plaster", "brick", "office", "roof", "leaves", "bark", "plain", "lamp")
+COMMON = ("asphalt", "paving", "grass", "plaster", "brick", "office", "roof", "leaves", "bark", "plain", "lamp")
+SOUTHERN = ("balconies", "shutters", "curtain_wall", "stone")
+MATERIALS = (*COMMON, *SOUTHERN)
 LAYER = {name: index for index, name in enumerate(MATERIALS)}
 
 Tile = NDArray[np.float64]  # (SIZE_PX, SIZE_PX, 4), 0 to 1
@@ -28,6 +30,10 @@ def texture_layers() -> NDArray[np.uint8]:
         "bark": _two_tone(rng, (0.22, 0.16, 0.11), (0.42, 0.33, 0.25), roughness=0.9),
         "plain": _mottled(rng, 0.95, 0.04),
         "lamp": _grey(np.ones((SIZE_PX, SIZE_PX))),
+        "balconies": _balconies(rng),
+        "shutters": _shutters(rng),
+        "curtain_wall": _facade(rng, _grey(np.full((SIZE_PX, SIZE_PX), 0.55)), window=(0.02, 0.12, 0.98, 0.98), with_bar=True),
+        "stone": _facade(rng, _ashlar(rng), window=(0.36, 0.34, 0.64, 0.78), with_bar=False),
     }
     return np.stack([np.round(np.clip(tiles[name], 0.0, 1.0) * 255.0).astype(np.uint8) for name in MATERIALS])
 
@@ -99,6 +105,36 @@ def _facade(rng: np.random.Generator, wall: Tile, *, window: tuple[float, float,
     tile[glass] = (0.16, 0.19, 0.22, 0.0)
     tile[up < 0.03, :3] *= 0.8  # a ledge between the floors
     return tile
+
+
+def _balconies(rng: np.random.Generator) -> Tile:
+    """A glass door behind a white parapet that casts a shadow."""
+    tile = _facade(rng, _mottled(rng, 0.95, 0.02), window=(0.22, 0.10, 0.58, 0.84), with_bar=True)
+    up, across = (np.indices((SIZE_PX, SIZE_PX)) + 0.5) / SIZE_PX
+    parapet = (across > 0.08) & (across < 0.92) & (up < 0.40)
+    tile[parapet & (up > 0.05)] = (0.86, 0.86, 0.84, 1.0)
+    tile[parapet & (up <= 0.05)] = (0.45, 0.44, 0.43, 1.0)
+    tile[(up > 0.90) & (across > 0.08) & (across < 0.92), :3] *= 0.62
+    return tile
+
+
+def _shutters(rng: np.random.Generator) -> Tile:
+    """A tall window between two louvred shutters."""
+    tile = _facade(rng, _mottled(rng, 0.92, 0.06), window=(0.38, 0.22, 0.62, 0.82), with_bar=True)
+    up, across = (np.indices((SIZE_PX, SIZE_PX)) + 0.5) / SIZE_PX
+    leaf = ((across > 0.20) & (across < 0.35)) | ((across > 0.65) & (across < 0.80))
+    louvre = 0.75 + 0.25 * (up * 40.0 % 1.0)
+    tile = np.where((leaf & (up > 0.22) & (up < 0.82))[..., None], np.stack([0.22 * louvre, 0.42 * louvre, 0.36 * louvre, np.ones_like(up)], axis=-1), tile)
+    return tile
+
+
+def _ashlar(rng: np.random.Generator) -> Tile:
+    """Large cut stones."""
+    row, column = _grid(6)
+    column = column / 1.5 + 0.5 * (row.astype(int) % 2)
+    joint = (np.minimum(row % 1, 1 - row % 1) < 0.05) | (np.minimum(column % 1, 1 - column % 1) < 0.03)
+    shade = rng.normal(0.0, 0.06, (6, 5))[row.astype(int), column.astype(int)]
+    return _grey(np.where(joint, 0.70, 0.90 + shade))
 
 
 def _roof(rng: np.random.Generator) -> Tile:

@@ -12,6 +12,7 @@ from mimic_sim.camera_effects import Lens, effects_of
 from mimic_sim.moment import Moment
 from mimic_sim.renderer import Renderer
 from mimic_sim.scene_meshes import scene_mesh
+from mimic_sim.scenery import scenery_of
 from mimic_sim.signal_meshes import Lamps
 from mimic_sim.world import World
 
@@ -21,9 +22,11 @@ class View:
 
     def __init__(self, world: World, cameras: Sequence[CameraSpec]) -> None:
         self._cameras, self._lamps = cameras, Lamps(world.network.signals)
-        effects = effects_of(world.route.camera, world.look, seed=world.route.seed)
-        self._lenses = {camera: Lens(effects, camera, seed=world.route.seed) for camera in cameras}
-        self._renderer = Renderer(scene_mesh(world.network, seed=world.route.seed), world.look, cameras, seed=world.route.seed)
+        route, scenery = world.route, scenery_of(world.route.scenery)
+        effects = effects_of(route.camera, world.look, seed=route.seed)
+        self._lenses = {camera: Lens(effects, camera, seed=route.seed) for camera in cameras}
+        mesh = scene_mesh(world.network, seed=route.seed, scenery=scenery)
+        self._renderer = Renderer(mesh, world.look, cameras, seed=route.seed, scenery=scenery)
 
     def __enter__(self) -> "View":
         return self
