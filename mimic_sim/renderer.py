@@ -29,9 +29,9 @@ from mimic_sim.scenery import NORTH, Scenery
 
 CLEAR_VIEW = 4.5  # optical depths beyond which nothing is seen through fog
 SHADOW_PX, SHADOW_CELL_M = 1024, 16.0
-OVERCAST = 0.95  # cloudiness from which there are no shadows
 RAIN_STREAKS = 220
 SHADE = 0.6  # how much of the light is taken from the ground below a road user
+LAMP_RADIUS_M = 1.0  # more than any quad of a lamp
 NO_LAMPS = np.zeros((0, VERTEX_FLOATS), np.float32)
 NO_CHUNKS, NO_SPHERES = np.zeros((0, 2), np.int64), np.zeros((0, 4))
 VERTEX_LAYOUT = ("3f 3f 2f 1f 3f 4x", "in_position", "in_normal", "in_uv", "in_material", "in_tint")
@@ -59,7 +59,7 @@ class Renderer:
         self._cameras = tuple(cameras)
         self._targets = {camera: picture_target(self._gl, camera) for camera in cameras}
         self._label_targets: dict[CameraSpec, Any] = {}
-        self._scene = self._gl.program(vertex_shader=shaders.SCENE_VERTEX, fragment_shader=shaders.SCENE_FRAGMENT)
+        self._scene = self._gl.program(vertex_shader=shaders.SCENE_VERTEX, fragment_shader=shaders.scene_fragment(look))
         self._label = self._gl.program(vertex_shader=shaders.LABEL_VERTEX, fragment_shader=shaders.LABEL_FRAGMENT)
         self._sky = self._gl.program(vertex_shader=shaders.SKY_VERTEX, fragment_shader=shaders.SKY_FRAGMENT)
         self._shadow = self._gl.program(vertex_shader=shaders.SHADOW_VERTEX, fragment_shader=shaders.SHADOW_FRAGMENT)
@@ -163,7 +163,10 @@ class Renderer:
 
     def _moving(self, sight: _Sight, actors: Sequence[Actor], lamps: NDArray[np.float32], stamp_ns: int) -> NDArray[np.float32]:
         """(4 Q, VERTEX_FLOATS) of the road users in view and the lamps."""
-        return np.concatenate([actor_quads(actors, stamp_ns, lights=self._look.vehicle_lights, shown=sight.near, scenery=self._scenery), lamps])
+        quads = lamps.reshape(-1, 4, VERTEX_FLOATS)
+        spheres = np.concatenate([quads[:, :, :3].mean(axis=1), np.full((len(quads), 1), LAMP_RADIUS_M)], axis=1)
+        seen = quads[self._in_view(spheres, sight.view_projection, sight.eye)].reshape(-1, VERTEX_FLOATS)
+        return np.concatenate([actor_quads(actors, stamp_ns, lights=self._look.vehicle_lights, shown=sight.near, scenery=self._scenery), seen])
 
     def _draw_quads(self, program: Any, vertices: NDArray[np.float32], *layout: str) -> None:
         """Draw quads that live for one picture only."""
@@ -199,7 +202,7 @@ class Renderer:
     def _draw_shadows(self, pose: NDArray[np.float64]) -> None:
         ahead = pose[:2] + 25.0 * np.array([np.cos(pose[2]), np.sin(pose[2])])
         cell = (round(float(ahead[0]) / SHADOW_CELL_M), round(float(ahead[1]) / SHADOW_CELL_M))
-        if cell == self._shadow_cell or self._look.cloudiness >= OVERCAST:
+        if cell == self._shadow_cell or self._look.cloudiness >= shaders.OVERCAST:
             return
         self._shadow_cell = cell
         middle = np.array([cell[0] * SHADOW_CELL_M, cell[1] * SHADOW_CELL_M, 0.0])

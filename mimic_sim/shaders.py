@@ -1,5 +1,9 @@
-"""The GLSL programs of the renderer. Light is computed in linear colour; `show` turns it into a picture."""
+"""The GLSL programs of the renderer. Light is computed in linear colour; `show` turns it into a picture.
 
+What a look has nothing of is left out of its program: a loop over no lamps still costs a tenth of a picture on a CPU.
+"""
+
+from mimic_sim.looks import Look
 from mimic_sim.night import MAX_BEAMS, MAX_LAMPS
 from mimic_sim.textures import LAYER
 
@@ -60,7 +64,7 @@ void main() {
 }
 """
 
-SCENE_FRAGMENT = (
+_SCENE_FRAGMENT = (
     _COMMON
     + """
 uniform sampler2DArray u_surfaces;
@@ -83,12 +87,16 @@ in vec3 v_tint;
 out vec4 f_colour;
 
 float sunlight(vec3 normal) {
+#ifdef SHADOWS
     vec4 p = u_shadow_projection * vec4(v_position + normal * 0.12, 1.0);
     vec3 q = p.xyz * 0.5 + 0.5;
     vec2 edge = smoothstep(0.45, 0.5, abs(q.xy - 0.5));
     float inside = (1.0 - edge.x) * (1.0 - edge.y);
     if (inside <= 0.0) return 1.0;
     return mix(1.0, texture(u_shadow, q), inside);
+#else
+    return 1.0;
+#endif
 }
 void main() {
     vec3 normal = normalize(v_normal);
@@ -105,14 +113,17 @@ void main() {
     if (is_ground) {
         // Broad worn patches, so that no two places of a road look the same.
         albedo *= 0.82 + 0.36 * noise(v_position.xy * 0.35) * (0.6 + 0.4 * noise(v_position.xy * 0.05));
+#ifdef WET
         puddle = u_wetness * smoothstep(0.25, 0.75, noise(v_position.xy * 0.23));
         albedo *= 1.0 - 0.45 * u_wetness;
+#endif
     } else if (abs(material - MATERIAL_GRASS) < 0.5) {
         albedo *= 0.7 + 0.6 * noise(v_position.xy * 0.12);
     }
     float facing = max(dot(normal, u_sun_direction), 0.0);
     vec3 light = u_ambient * mix(vec3(0.35, 0.33, 0.30), u_sky_colour * 0.6 + 0.45, normal.z * 0.5 + 0.5);
     if (facing > 0.0) light += u_sun_colour * facing * sunlight(normal);
+#ifdef LAMPS
     for (int i = 0; i < u_beam_count; i++) {
         // A low beam: wide, its edge soft, cut off above the horizon but for stray light.
         vec3 ray = v_position - u_beam_positions[i];
@@ -131,6 +142,7 @@ void main() {
         float share = u_lamps[i].w * smoothstep(0.05, 0.6, lit.z) * (0.2 + 0.8 * max(dot(normal, lit), 0.0)) / (1.0 + reach_m * reach_m / 60.0);
         light += u_street_lamp * share * vec3(1.0, 0.82, 0.55);
     }
+#endif
     vec3 colour = albedo * light;
     if (max(v_tint.r, max(v_tint.g, v_tint.b)) > 1.5) colour = albedo;  // a lamp shines by itself
     if (glass > 0.01 || puddle > 0.01) {
@@ -146,9 +158,22 @@ void main() {
 }
 """
 )
-SCENE_FRAGMENT = SCENE_FRAGMENT.replace("MAX_BEAMS", str(MAX_BEAMS)).replace("MAX_LAMPS", str(MAX_LAMPS))
-for _name in ("grass", "plain", "lamp"):
-    SCENE_FRAGMENT = SCENE_FRAGMENT.replace(f"MATERIAL_{_name.upper()}", f"{LAYER[_name]}.0")
+_VALUES = {
+    "MAX_BEAMS": str(MAX_BEAMS),
+    "MAX_LAMPS": str(MAX_LAMPS),
+    **{f"MATERIAL_{name.upper()}": f"{LAYER[name]}.0" for name in ("grass", "plain", "lamp")},
+}
+OVERCAST = 0.95  # cloudiness from which there are no shadows
+
+
+def scene_fragment(look: Look) -> str:
+    """The program for everything solid, in this look."""
+    parts = {"SHADOWS": look.cloudiness < OVERCAST, "WET": look.wetness > 0.0, "LAMPS": look.beam > 0.0}
+    version, rest = _SCENE_FRAGMENT.lstrip().split("\n", 1)
+    for name, value in _VALUES.items():
+        rest = rest.replace(name, value)
+    return "\n".join([version, *(f"#define {name}" for name, has in parts.items() if has), rest])
+
 
 LABEL_VERTEX = """
 #version 330
