@@ -20,6 +20,8 @@ BANK_PX = 64  # noise is cut at one of BANK_PX squared places out of a larger pi
 DIRT_BLUR = 8  # what lies behind dirt is seen as from a picture this many times smaller
 DIRT_TAKES = 0.35  # share of the light that dirt keeps back
 
+DROP_SCALE = -2.5  # pixels of the scene per pixel in the middle of a drop
+
 
 @dataclass(frozen=True, kw_only=True)
 class CameraEffects:
@@ -120,7 +122,9 @@ def _behind_drops(count: int, height: int, width: int, rng: np.random.Generator)
     from_u, from_v = u.copy(), v.copy()
     for _ in range(count):
         middle, radius = rng.uniform((0.0, 0.0), (width, height)), rng.uniform(0.012, 0.035) * width
-        inside = np.hypot(u - middle[0], v - middle[1]) < radius
-        from_u[inside] = middle[0] - 2.5 * (u[inside] - middle[0])
-        from_v[inside] = middle[1] - 2.5 * (v[inside] - middle[1])
+        away = np.hypot(u - middle[0], v - middle[1]) / radius
+        rim = np.clip((away - 0.6) / 0.4, 0.0, 1.0)[away < 1.0]
+        scale = rim + (1.0 - rim) * DROP_SCALE
+        from_u[away < 1.0] = middle[0] + scale * (u - middle[0])[away < 1.0]
+        from_v[away < 1.0] = middle[1] + scale * (v - middle[1])[away < 1.0]
     return from_u, from_v
