@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from mimic_contracts.errors import ContractError, MimicError
 from mimic_contracts.rig import load_rig
 from mimic_contracts.scene import AGENT_KINDS
-from mimic_sim.actor_meshes import VARIANTS, actor_quads, shade_quads
+from mimic_sim.actor_meshes import actor_quads, shade_quads
+from mimic_sim.actor_shapes import VARIANTS
 from mimic_sim.actors import Actor
 from mimic_sim.course import EGO_LANE, build_course
 from mimic_sim.looks import look_of
