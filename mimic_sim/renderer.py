@@ -7,6 +7,7 @@ static scene with the same shader; road users darken the ground below them inste
 are drawn from the same quads, one sample a pixel, so that no two classes mix.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -183,7 +184,7 @@ class Renderer:
         eye, rotation = camera_pose(camera, pose)
         view_projection = projection_matrix(camera) @ view_matrix(eye, rotation)
         chunks = self._in_view(self._mesh.spheres, view_projection, eye)
-        spheres = [(a.x_m, a.y_m, a.height_m / 2.0, np.linalg.norm((a.length_m, a.width_m, a.height_m)) / 2.0 + 0.5) for a in actors]
+        spheres = [(a.x_m, a.y_m, a.height_m / 2.0, math.hypot(a.length_m, a.width_m, a.height_m) / 2.0 + 0.5) for a in actors]
         near = self._in_view(np.array(spheres).reshape(-1, 4), view_projection, eye)
         return _Sight(eye, rotation, view_projection, [tuple(self._mesh.chunks[i]) for i in chunks], near.tolist())
 
