@@ -150,6 +150,10 @@ class MeshBuilder:
 class NoMesh(MeshBuilder):
     """Keeps nothing: to learn where things are placed without making them."""
 
+    def of(self, semantic_class: str) -> "NoMesh":
+        """Itself."""
+        return self
+
     def add(self, *_: Any, **__: Any) -> None:
         """Nothing."""
 
