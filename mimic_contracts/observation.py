@@ -12,6 +12,7 @@ from mimic_contracts.rig import Rig
 from mimic_contracts.scene import Scene
 from mimic_contracts.validation import check_array, check_choice, check_number, check_stamp_ns
 
+MAX_CURVATURE_1PM = 2.0
 ROUTE_COMMANDS = ("follow", "left", "right", "straight", "u_turn", "park")
 
 
@@ -26,16 +27,18 @@ class EgoState:
     steering_wheel_rad: float | None = None
 
     def __post_init__(self) -> None:
-        bounds = {"speed_mps": 100.0, "acceleration_mps2": 50.0, "yaw_rate_radps": 10.0, "curvature_1pm": 2.0, "steering_wheel_rad": 20.0}
+        bounds = {"speed_mps": 100.0, "acceleration_mps2": 50.0, "yaw_rate_radps": 10.0, "curvature_1pm": MAX_CURVATURE_1PM, "steering_wheel_rad": 20.0}
         for name, bound in bounds.items():
             if getattr(self, name) is not None:
                 check_number(f"ego.{name}", getattr(self, name), low=-bound, high=bound)
 
     @classmethod
     def from_motion(cls, *, speed_mps: float, yaw_rate_radps: float) -> "EgoState":
-        """What odometry tells: speed, yaw rate, and above 1 m/s the curvature that follows from them."""
+        """What odometry tells: speed, yaw rate, and above 1 m/s the curvature that follows from them, where it is one that
+        a vehicle can drive."""
         curvature = yaw_rate_radps / speed_mps if speed_mps > 1.0 else None
-        return cls(speed_mps=speed_mps, yaw_rate_radps=yaw_rate_radps, curvature_1pm=curvature)
+        is_possible = curvature is not None and abs(curvature) <= MAX_CURVATURE_1PM
+        return cls(speed_mps=speed_mps, yaw_rate_radps=yaw_rate_radps, curvature_1pm=curvature if is_possible else None)
 
     def as_arrays(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """(5,) values in declared order, zero where missing, and (5,) validity bits."""

@@ -13,6 +13,7 @@ from trajectory_msgs.msg import JointTrajectory
 from mimic_contracts.action_spec import ACTION_SPECS, CAR
 from mimic_contracts.canonical import canonical_bytes
 from mimic_contracts.errors import ContractError
+from mimic_contracts.observation import EgoState
 from mimic_contracts.plan import Plan
 from mimic_contracts.ros_conversions import (
     camera_info,
@@ -163,6 +164,11 @@ def test_odometry_round_trips(x, y, yaw, speed, yaw_rate):
     ego = ego_state(message)
     assert (ego.speed_mps, ego.yaw_rate_radps, stamp_to_ns(message.header.stamp)) == (speed, yaw_rate, 3)
     assert (message.header.frame_id, message.child_frame_id) == ("odom", "base_link")
+
+
+def test_a_curvature_that_no_vehicle_drives_is_unknown():
+    assert EgoState.from_motion(speed_mps=2.0, yaw_rate_radps=5.0).curvature_1pm is None
+    assert EgoState.from_motion(speed_mps=2.0, yaw_rate_radps=1.0).curvature_1pm == 0.5
 
 
 @given(FINITE, FINITE)
