@@ -29,6 +29,7 @@ from mimic_contracts.vehicle import VehicleSpec, load_vehicle
 VEHICLE = "simulator"  # whose size and limits are planned for, unless another is given
 CURVATURE_SHARE = 0.9  # of the vehicle's limit: the rest is for the tracker
 EMERGENCY_AHEAD_S = 1.0  # a plan that brakes as hard later may still become calm
+NEAREST_LEADS = 2  # whom the speed depends on: the others follow each other
 MAX_STEERING_LAG_1PM = 0.01
 Values = NDArray[np.float64]
 
@@ -169,7 +170,7 @@ class RuleBasedOracle(RoutePursuit):
     def _plan(self, observation: Observation, scene: Scene, speed_mps: float) -> Plan:
         p, body = self.parameters, self.body
         step_s = 0.0 if self._last is None else min(max((observation.stamp_ns - self._last.stamp_ns) / 1e9, 0.0), MAX_STEP_S)
-        self._waited_s = self._waited_s + step_s if speed_mps < p.standstill_mps else 0.0
+        self._waited_s = self._waited_s + step_s if speed_mps < p.waiting_mps else 0.0
         tracks = self._tracks.update(scene.agents, observation.ego, stamp_ns=observation.stamp_ns)
         route, lane_map = route_line(scene.lanes), LaneMap(scene.lanes)
         straight = self._steer(observation, route, np.zeros(len(route.line.s_m)), speed_mps)
@@ -183,8 +184,8 @@ class RuleBasedOracle(RoutePursuit):
         projected = on_path(forecast(tracks, lane_map, priority=priority, waited_s=self._waited_s, parameters=p), path, body)
         limit = np.minimum(self._limits(route, path), clearance_speeds(projected, path, body, p))
         leads = leads_now(projected, body, p, waited_for=shift.waited_for)
-        going = self._roll(observation, speed_mps, limit, leads=leads, duration_s=p.horizon_s)
-        leads += leads_to_come(projected, going, body, p, priority=priority)
+        going = self._roll(observation, speed_mps, limit, leads=leads[:NEAREST_LEADS], duration_s=p.horizon_s)
+        coming = leads_to_come(projected, going, body, p, priority=priority)
         situation = Situation(
             speed_mps=speed_mps,
             junctions=junctions,
@@ -201,7 +202,11 @@ class RuleBasedOracle(RoutePursuit):
         stop_m = min(verdict.stop_m, max(path.way(shift.lane_end_m) - body.front_m, 0.0))
         if stop_m < math.inf:
             limit[path.s_m >= stop_m] = 0.0
-        return self._as_plan(observation, path, self._roll(observation, speed_mps, limit, leads=leads, stop_m=stop_m, duration_s=CAR.times_s[-1]))
+        return self._as_plan(
+            observation,
+            path,
+            self._roll(observation, speed_mps, limit, leads=(*leads[:NEAREST_LEADS], *coming[:NEAREST_LEADS]), stop_m=stop_m, duration_s=CAR.times_s[-1]),
+        )
 
 
 class RuleBasedPerceived(RuleBasedOracle):

@@ -13,8 +13,10 @@ from e2e_planner.rule_speed import STEP_S as MOTION_STEP_S
 from e2e_planner.rule_speed import Lead, Motion
 from e2e_planner.rule_tracks import Track
 
+MERGING_MPS2 = 5.0  # by which the gap before one who comes from behind grows with the difference in speed
 MERGE_M = 10.0  # of the ego's path that one claims who will then drive along it
 ALONG = 0.5  # cosine of the directions from which on two go the same way
+HEAD_ON = -0.8
 ACROSS = 0.9  # cosine below which a person's way leads across the road
 BESIDE_M = 1.0  # one beside the front bumper by less is ahead
 PERSON_RADIUS_M = 0.35
@@ -27,7 +29,8 @@ Values = NDArray[np.float64]
 class Claim:
     """A stretch of the path, by arc length, that somebody will be on between two times, s from now.
 
-    lane_ids: the lanes that it takes; speed_mps: its own; is_person; may_stop: it still could, before it gets there.
+    lane_ids: the lanes that it takes; speed_mps: its own; is_merging, is_head_on: it goes the ego's way there, or comes
+    towards it; may_stop: it still could, before it gets there.
     """
 
     track_id: int
@@ -38,8 +41,14 @@ class Claim:
     lane_ids: tuple[str, ...] = ()
     speed_mps: float = 0.0
     is_merging: bool = False
+    is_head_on: bool = False
     is_person: bool = False
     may_stop: bool = False
+
+    @property
+    def is_sudden(self) -> bool:
+        """Whether it crosses the ego's way and can't stop before: it has to be braked for whoever has to give way."""
+        return not (self.may_stop or self.is_merging or self.is_head_on)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +82,7 @@ def on_path(forecasts: Sequence[Forecast], path: Path, body: Body) -> list[OnPat
 
 
 def leads_now(projected: Sequence[OnPath], body: Body, parameters: RuleParameters, *, waited_for: frozenset[int]) -> list[Lead]:
-    """Those in the corridor ahead, going the same way or standing; waited_for: those that the ego would pass."""
+    """Those in the corridor ahead, going the same way or standing, nearest first; waited_for: those that the ego would pass."""
     leads = {}
     for seen in projected:
         agent = seen.forecast.track.agent
@@ -87,7 +96,7 @@ def leads_now(projected: Sequence[OnPath], body: Body, parameters: RuleParameter
                 acceleration_mps2=braking if agent.brake or braking < -0.7 else 0.0,
                 gap_wanted_m=parameters.passing_gap_m if agent.track_id in waited_for else parameters.standing_gap_m,
             )
-    return list(leads.values())
+    return sorted(leads.values(), key=lambda lead: lead.gap_m)
 
 
 def leads_to_come(projected: Sequence[OnPath], going: Motion, body: Body, parameters: RuleParameters, *, priority: frozenset[str]) -> list[Lead]:
@@ -116,7 +125,7 @@ def leads_to_come(projected: Sequence[OnPath], going: Motion, body: Body, parame
             meets = in_corridor & (ahead_m < ego_m + NEAR_MISS_M) & (seen.s_m + seen.along_m > ego_m - body.rear_m)
             if meets.any():  # head-on: each has half of what is between
                 leads[track.agent.track_id] = Lead(gap_m=float(ahead_m[0]) / 2.0, speed_mps=0.0, acceleration_mps2=0.0, gap_wanted_m=0.0)
-    return list(leads.values())
+    return sorted(leads.values(), key=lambda lead: lead.gap_m)
 
 
 def _expected(track: Track, gap_m: float, parameters: RuleParameters) -> Lead:
@@ -150,6 +159,7 @@ def claims(projected: Sequence[OnPath], parameters: RuleParameters) -> list[Clai
                 lane_ids=seen.forecast.lane_ids,
                 speed_mps=track.agent.speed_mps,
                 is_merging=is_merging,
+                is_head_on=bool(seen.cosine[first] < HEAD_ON),
                 is_person=track.is_person,
                 may_stop=not track.is_person and first > 0 and bool(seen.forecast.driven_m[first] > stopping_m),
             )
@@ -164,7 +174,7 @@ def is_blocked(claim: Claim, going: Motion, body: Body, *, before_s: float, afte
     """
     enters_s, leaves_s = going.time_s(claim.start_m - body.front_m), going.time_s(claim.end_m + body.rear_m)
     if claim.is_merging and leaves_s < np.inf:  # the one behind needs time to become as slow as the ego
-        before_s += max(claim.speed_mps - float(np.interp(leaves_s, MOTION_STEP_S * np.arange(len(going.s_m)), going.speed_mps)), 0.0) * 0.2
+        before_s += max(claim.speed_mps - float(np.interp(leaves_s, MOTION_STEP_S * np.arange(len(going.s_m)), going.speed_mps)), 0.0) / MERGING_MPS2
     return not (leaves_s + before_s <= claim.from_s or enters_s >= claim.to_s + after_s)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from e2e_planner.rule_parameters import RuleParameters
 from e2e_planner.rule_tracks import Track
 from mimic_contracts.motion import wrap_angle
-from mimic_contracts.scene import SceneLane
+from mimic_contracts.scene import Agent, SceneLane
 
 STEP_S = 0.4
 LANE_SPACING_M = 4.0  # of the points by which lanes are searched: denser ones are thinned out
@@ -19,6 +19,7 @@ AS_NEAR_M = 0.7  # a second lane this much further away is as likely
 SAME_WAY = 0.6  # cosine between a lane and one who drives along it
 TURN_RAD = 0.5  # from which a lane turns off
 MAX_WAYS = 6
+TURNING_BRAKING_MPS2, TURNING_MPS2 = 3.0, 5.0  # nobody brakes harder for a turn, or takes it with more lateral acceleration
 DRIFT_S = 2.0  # for which a heading across the lane is kept
 STEADY_RAD = 0.04  # a smaller heading error is no lane change
 
@@ -90,8 +91,9 @@ class LaneMap:
             result.append([(lane_id, index) for lane_id, (_, index) in sorted(found.items(), key=lambda item: (item[1][0], item[0]))])
         return result
 
-    def ways(self, lane_id: str, index: int, *, length_m: float, indicator: str) -> list[tuple[Points, tuple[str, ...]]]:
-        """The polylines from a lane's segment on that are at least this long or leave the view, with their lanes."""
+    def ways(self, lane_id: str, index: int, *, length_m: float, agent: Agent) -> list[tuple[Points, tuple[str, ...]]]:
+        """The polylines from a lane's segment on that are at least this long or leave the view, with their lanes; without
+        turns that the agent's indicator speaks against, or that it is too fast for."""
         found: list[tuple[Points, tuple[str, ...]]] = []
 
         def follow(parts: tuple[Points, ...], ids: tuple[str, ...], left_m: float) -> None:
@@ -100,8 +102,9 @@ class LaneMap:
             if left_m <= 0.0 or not successors:
                 found.append((np.concatenate(parts), ids))
                 return
-            for successor in self._indicated(successors, indicator):
-                if len(found) < MAX_WAYS:
+            squared_speed = agent.speed_mps**2 - 2.0 * TURNING_BRAKING_MPS2 * (length_m - left_m)
+            for successor in self._indicated(successors, agent.indicator):
+                if len(found) < MAX_WAYS and squared_speed * _bend(self._points[successor]) < TURNING_MPS2:
                     follow((*parts, self._points[successor]), (*ids, successor), left_m)
 
         follow((self._points[lane_id][index:],), (lane_id,), length_m)
@@ -131,7 +134,7 @@ def forecast(tracks: Sequence[Track], lane_map: LaneMap, *, priority: frozenset[
     nowhere: list[tuple[Points | None, tuple[str, ...]]] = [(None, ())]
     for i, track in enumerate(tracks):
         reach_m = (track.agent.speed_mps + 3.0) * parameters.horizon_s
-        ways = [way for place in places.get(i, []) for way in lane_map.ways(*place, length_m=reach_m, indicator=track.agent.indicator)]
+        ways = [way for place in places.get(i, []) for way in lane_map.ways(*place, length_m=reach_m, agent=track.agent)]
         for points, ids in ways[:MAX_WAYS] or nowhere:
             driven = _driven(track, times, has_priority=not priority.isdisjoint(ids), waited_s=waited_s, parameters=parameters)
             along = _straight(poses[i], driven) if points is None else _along(points, poses[i], driven, speed_mps=track.agent.speed_mps, times_s=times)
@@ -183,6 +186,11 @@ def _thinned(centre_m: Points) -> Points:
     length = float(np.hypot(*np.diff(centre_m, axis=0).T).sum())
     every = max(int(LANE_SPACING_M * (len(centre_m) - 1) / max(length, LANE_SPACING_M)), 1)
     return centre_m if every == 1 else np.concatenate([centre_m[:-1:every], centre_m[-1:]])
+
+
+def _bend(points_m: Points) -> float:
+    """Mean curvature of a polyline, 1/m."""
+    return abs(_turn(points_m)) / max(float(np.hypot(*np.diff(points_m, axis=0).T).sum()), 1.0)
 
 
 def _turn(points_m: Points) -> float:

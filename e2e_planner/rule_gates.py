@@ -20,10 +20,14 @@ from mimic_contracts.motion import to_frame
 from mimic_contracts.observation import EgoState
 from mimic_contracts.scene import Scene
 
+BESIDE_M = 0.3  # a conflict that the front has reached by more is left ahead, not waited for
+AT_JUNCTION_M = 1.0  # around a junction's stretch of the path
 ENTERED_M = 1.0  # beyond its line the front is in the junction
 FORGET_LINE_M = 15.0  # behind the ego
 DECIDING_M = 25.0  # before a line, from which on a decision is kept
 QUEUE_AT_JUNCTION_M = 8.0  # beside the conflict: one who drives here is on its way at an all-way stop
+STEPPING_MPS = 0.2  # towards the road, from which on somebody walks onto a crossing
+FASTEST_SHARE, SLOWEST_SHARE = 1.5, 0.8  # of the speed now, at which people may go on
 FACING = 0.7  # cosine below which somebody faces across the road
 NO_STOP = float("inf")
 
@@ -160,14 +164,14 @@ class Gates:
         p, front_m = self.parameters, self.body.front_m
         result = []
         for claim in now.claims:
-            is_here = not claim.is_person and junction.line_m - 1.0 <= claim.start_m <= junction.end_m + 1.0 and claim.start_m > front_m - 0.3
+            is_here = not claim.is_person and _is_at(claim, junction) and claim.start_m > front_m - BESIDE_M
             has_priority = not junction.yields_to.isdisjoint(claim.lane_ids)
             if rule == "all_way_stop" and memory.has_stopped:
                 is_on_its_way = claim.speed_mps > p.queue_mps and claim.from_s * claim.speed_mps < QUEUE_AT_JUNCTION_M
                 has_priority = has_priority and (claim.track_id in memory.first_ones or is_on_its_way)
             elif rule == "all_way_stop":
                 has_priority = has_priority and claim.speed_mps < p.queue_mps
-            if is_here and (has_priority or not (claim.may_stop or claim.is_merging)):
+            if is_here and (has_priority or claim.is_sudden):
                 is_full = has_priority and not memory.is_going
                 before_s, after_s = (p.gap_before_s, p.gap_after_s) if is_full else (p.kept_gap_s, p.kept_gap_s)
                 if is_blocked(claim, now.going, self.body, before_s=before_s, after_s=after_s):
@@ -205,8 +209,8 @@ class Gates:
         """Before people, and before vehicles that can't stop any more, wherever they will be on the path."""
         p, stop_m = self.parameters, NO_STOP
         for claim in now.claims:
-            is_at_junction = any(j.line_m - 1.0 <= claim.start_m <= j.end_m + 1.0 for j in now.junctions)
-            is_mine = claim.is_person or not (is_at_junction or claim.may_stop or claim.is_merging)
+            is_at_junction = any(_is_at(claim, j) for j in now.junctions)
+            is_mine = claim.is_person or (claim.is_sudden and not is_at_junction)
             if is_mine and claim.end_m > self.body.front_m and self._is_in_time(claim, now):
                 stop_m = min(stop_m, max(claim.start_m - self.body.front_m - p.conflict_margin_m, 0.0))
         return stop_m
@@ -238,8 +242,9 @@ class Gates:
         across_mps = (abs(float(seen.offset_m[0])) - abs(float(seen.offset_m[1]))) / STEP_S
         if seen.gap_m[0] < p.conflict_margin_m:
             from_s, to_s = 0.0, np.inf if track.agent.speed_mps < p.standstill_mps else 2.0 * self.body.half_width_m / track.agent.speed_mps
-        elif across_mps > 0.2:
-            from_s, to_s = beside_m / (1.5 * across_mps), (beside_m + 2.0 * self.body.half_width_m + 1.0) / (0.8 * across_mps)
+        elif across_mps > STEPPING_MPS:
+            way_m = beside_m + 2.0 * self.body.half_width_m + p.conflict_margin_m
+            from_s, to_s = beside_m / (FASTEST_SHARE * across_mps), way_m / (SLOWEST_SHARE * across_mps)
         elif (
             track.agent.speed_mps < 0.3 and not is_signalled and track.standing_s < p.patience_s and beside_m < p.waiting_person_m and abs(seen.cosine[0]) < 0.7
         ):
@@ -253,3 +258,7 @@ class Gates:
         p, track = self.parameters, seen.forecast.track
         is_standing = track.agent.speed_mps < p.standing_person_mps and track.standing_s < p.patience_s
         return is_standing and seen.gap_m[0] < p.waiting_person_m and abs(seen.cosine[0]) < FACING
+
+
+def _is_at(claim: Claim, junction: Junction) -> bool:
+    return junction.line_m - AT_JUNCTION_M <= claim.start_m <= junction.end_m + AT_JUNCTION_M

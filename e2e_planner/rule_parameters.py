@@ -24,6 +24,7 @@ class RuleParameters:
     preview_s: float = 0.4  # how far ahead the wished speed is read, to make up for the limited jerk
     speed_gain_1ps: float = 0.9
     standstill_mps: float = 0.15
+    waiting_mps: float = 0.6  # slower than this, one waits
     # Steering
     min_steering_length_m: float = 3.0
     steering_time_s: float = 0.7
@@ -100,4 +101,4 @@ class Body:
 
 # Clearance to what stands or walks beside the corridor, and the speed that fits it.
 CLEARANCES_M = np.array([0.1, 0.4, 0.8, 1.2])
-CLEARANCE_SPEEDS_MPS = np.array([2.0, 4.0, 8.5, 14.0])
+CLEARANCE_SPEEDS_MPS = np.array([2.0, 5.0, 9.0, 14.0])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from e2e_planner.rule_parameters import RuleParameters
 
 STEP_S = 0.1
+LANDING_GAIN_1PS = 0.4
 NEAREST_M = 0.05  # of a distance that is divided by
 
 Values = NDArray[np.float64]
@@ -57,7 +58,7 @@ def speed_envelope(limit_mps: Values, *, step_m: float, parameters: RuleParamete
     speeds = limit_mps.tolist()
     for i in range(len(speeds) - 2, -1, -1):
         after = speeds[i + 1]
-        braking = min(p.landing_mps2 + 0.4 * after, p.braking_mps2)
+        braking = _calm_braking(after, p)
         speeds[i] = min(speeds[i], math.sqrt(after * after + 2.0 * braking * step_m))
     return np.array(speeds)
 
@@ -106,14 +107,17 @@ def roll_out(
     return Motion(way, speed, acceleration)
 
 
+def _calm_braking(speed_mps: float, p: RuleParameters) -> float:
+    """How hard a calm driver brakes at a speed: ever more gently towards standstill."""
+    return min(p.landing_mps2 + LANDING_GAIN_1PS * speed_mps, p.braking_mps2)
+
+
 def _to_stop(distance_m: float, speed_mps: float, acceleration_mps2: float, p: RuleParameters) -> float:
     """The acceleration that ends at standstill after a distance; nothing while gentler braking will do."""
-    if distance_m <= NEAREST_M:
-        return -max(p.landing_mps2, min(speed_mps / STEP_S, p.braking_mps2))
     # The braking still has to build up: part of the way is lost to that.
     build_up_m = speed_mps * max(acceleration_mps2 + p.landing_mps2, 0.0) / p.urgent_jerk_mps3 / 2.0
     needed = speed_mps**2 / (2.0 * max(distance_m - build_up_m, NEAREST_M))
-    return math.inf if needed < p.landing_mps2 else -min(needed, p.emergency_braking_mps2)
+    return math.inf if needed < _calm_braking(speed_mps / 2.0, p) else -min(needed, p.emergency_braking_mps2)
 
 
 def _behind(lead: Lead, *, time_s: float, s_m: float, speed_mps: float, parameters: RuleParameters) -> float:

@@ -63,7 +63,7 @@ class Tracks:
         result = {}
         for (key, track), (x, y, yaw) in zip(self._tracks.items(), to_frame(poses, driven).tolist(), strict=True):
             agent = replace(track.agent, x_m=x, y_m=y, yaw_rad=yaw)
-            standing_s = track.standing_s + step_s if agent.speed_mps < self._parameters.standstill_mps else 0.0
+            standing_s = track.standing_s + step_s if agent.speed_mps < self._parameters.waiting_mps else 0.0
             result[key] = replace(track, agent=agent, standing_s=standing_s, unseen_s=track.unseen_s + step_s)
         return result
 
@@ -75,7 +75,7 @@ class Tracks:
         if since_s > 0.0:
             share = min(since_s / self._parameters.acceleration_filter_s, 1.0)
             acceleration += share * ((agent.speed_mps - before.agent.speed_mps) / since_s - acceleration)
-        is_standing = agent.speed_mps < self._parameters.standstill_mps
+        is_standing = agent.speed_mps < self._parameters.waiting_mps
         return Track(agent=agent, acceleration_mps2=acceleration, standing_s=before.standing_s if is_standing else 0.0)
 
     def _is_kept(self, track: Track) -> bool:

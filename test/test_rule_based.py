@@ -40,10 +40,10 @@ def assert_drivable(plan):
     assert np.hypot(x[0], y[0]) < 1e-9
     step_s = plan.spec.times_s[1]
     way = np.hypot(np.diff(x), np.diff(y))
-    np.testing.assert_allclose(way, (speed[1:] + speed[:-1]) / 2.0 * step_s, atol=0.08)
+    np.testing.assert_allclose(way, (speed[1:] + speed[:-1]) / 2.0 * step_s, atol=0.1)  # chord and arc
     for i in range(len(x) - 1):
         after = advance_pose(np.array([x[i], y[i], yaw[i]]), distance_m=float(way[i]), curvature_1pm=float((curvature[i] + curvature[i + 1]) / 2.0))
-        assert np.hypot(after[0] - x[i + 1], after[1] - y[i + 1]) < 0.1
+        assert np.hypot(after[0] - x[i + 1], after[1] - y[i + 1]) < 0.05 + 0.05 * way[i]  # curvature varies within a step
 
 
 def test_built_in_names_are_policies():
