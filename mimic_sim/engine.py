@@ -15,6 +15,7 @@ from mimic_contracts.plan import Plan
 from mimic_contracts.policy import Policy
 from mimic_contracts.rig import Rig, load_rig
 from mimic_contracts.validation import check_choice
+from mimic_contracts.vehicle import VehicleSpec
 from mimic_sim.drive_result import DriveResult
 from mimic_sim.moment import Moment
 from mimic_sim.world import Simulation, World
@@ -56,24 +57,20 @@ def drive(
 ) -> DriveResult:
     """Drive one route to its end; policy None: the expert drives, and no pictures are made.
 
-    look: renders the rig of the world's vehicle; pictures "black": the policy sees nothing. on_tick: told of every tick
-    after its plan, for progress and videos. Whatever the policy does wrong ends the route as failed, with the reason.
+    look: renders what `rig_of` says; pictures "black": the policy sees nothing. on_tick: told of every tick after its
+    plan, for progress and videos. Whatever the policy does wrong ends the route as failed, with the reason.
     """
     check_choice("pictures", pictures, PICTURES)
-    rig = load_rig(world.vehicle.rig)
     with Simulation(world) as simulation:
-        autopilot = Autopilot(world)
-        if policy is not None and policy.rig_name not in (None, rig.name):
-            simulation.fail(f"the policy needs rig '{policy.rig_name}', vehicle '{world.vehicle.name}' has rig '{rig.name}'")
-        elif policy is not None:
-            policy.reset()
+        autopilot, ask = Autopilot(world), simulation.expert_plan
+        try:
+            if policy is not None:
+                ask = _asking(policy, simulation, rig_of(policy, world.vehicle), look=look, pictures=pictures)
+        except MimicError as error:
+            simulation.fail(str(error))
         while not simulation.ended:
             try:
-                plan = (
-                    simulation.expert_plan()
-                    if policy is None
-                    else _ask(policy, observe(simulation, rig, look=look, pictures=pictures, with_scene=getattr(policy, "needs_scene", False)))
-                )
+                plan = ask()
                 twist, output = autopilot.command(simulation, plan)
             except MimicError as error:
                 simulation.fail(str(error))
@@ -84,13 +81,33 @@ def drive(
         return simulation.result()
 
 
-def observe(simulation: Simulation, rig: Rig, *, look: Look, pictures: str = "as_is", with_scene: bool = False) -> Observation:
+def rig_of(policy: Policy, vehicle: VehicleSpec) -> Rig | None:
+    """The rig whose pictures a policy gets on a vehicle, None when it needs none; raises MimicError when the vehicle has
+    not all of its cameras."""
+    if policy.rig_name is None:
+        return None
+    rig, own = load_rig(policy.rig_name), load_rig(vehicle.rig)
+    if not set(rig.cameras) <= set(own.cameras):
+        raise MimicError(f"the policy needs rig '{rig.name}', vehicle '{vehicle.name}' has rig '{own.name}'")
+    return rig
+
+
+def _asking(policy: Policy, simulation: Simulation, rig: Rig | None, *, look: Look, pictures: str) -> Callable[[], Plan]:
+    """What asks a policy for the plan of each tick."""
+    policy.reset()
+    with_scene = getattr(policy, "needs_scene", False)
+    return lambda: _ask(policy, observe(simulation, rig, look=look, pictures=pictures, with_scene=with_scene))
+
+
+def observe(simulation: Simulation, rig: Rig | None, *, look: Look, pictures: str = "as_is", with_scene: bool = False) -> Observation:
     """What a policy sees at this tick: the same bytes that camera node and planner node make of the messages.
 
-    with_scene: what can be seen is there as a Scene, too, for policies that ask for it.
+    rig: None for a policy that needs no pictures; with_scene: what can be seen is there as a Scene, too.
     """
     stamp_ns, odometry = simulation.stamp_ns, simulation.odometry()
-    images = black_pictures(rig) if pictures == "black" else look(simulation.moment())
+    images: Mapping[str, NDArray[np.uint8]] = {}
+    if rig is not None:
+        images = black_pictures(rig) if pictures == "black" else look(simulation.moment())
     return Observation(
         stamp_ns=stamp_ns,
         frames={name: Frame(image=image, stamp_ns=stamp_ns) for name, image in images.items()},

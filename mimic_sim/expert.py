@@ -5,7 +5,7 @@ would never reach by itself: its answers there are the labels from which a learn
 decided in driver.py.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ PATH_LENGTH_M = 80.0  # more than 4 s at the highest speed
 ROLLOUT_STEP_S = 0.05
 MAX_HEADING_ERROR_RAD = 1.2  # beyond it the lane's own coordinates degenerate
 MAX_RETURN_CURVATURE_1PM = 0.15
+CALM_BRAKING_MPS2, EMERGENCY_AHEAD_S = -3.5, 0.6  # a plan that brakes harder so soon is marked as an emergency
 EMERGENCY_BRAKING_MPS2, EMERGENCY_JERK = 6.0, 4.0  # the jerk as a multiple of the style's
 STOP_SHORT_M = 0.5  # of a place that the bumper must not pass
 MAX_ACCELERATION_GAP_MPS2 = 0.6  # between a plan's first acceleration and the wanted one
@@ -132,7 +133,9 @@ def plan(driving: DrivingLine, ego: EgoMotion, *, stamp_ns: int, ahead: Ahead = 
         "curvature_1pm": np.interp(driven_m, way, curvature),
     }
     values = np.stack([columns[channel] for channel in CAR.channels], axis=1)
-    return Plan.single(stamp_ns=stamp_ns, spec=CAR, values=values, model_id=MODEL_ID)
+    soon = CAR.times_s <= EMERGENCY_AHEAD_S
+    is_emergency = bool(acceleration[soon].min() < CALM_BRAKING_MPS2)
+    return replace(Plan.single(stamp_ns=stamp_ns, spec=CAR, values=values, model_id=MODEL_ID), is_emergency=is_emergency)
 
 
 def _path_back(driving: DrivingLine, ego: EgoMotion) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

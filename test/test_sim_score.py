@@ -231,7 +231,7 @@ def test_a_jerk_is_uncomfortable_in_its_window_only() -> None:
 
 def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     happened = (noted("red_light"), noted("vehicle_collision", other_speed_mps=3.0, at_fault=False))
-    old = replace(made_up(speed_mps=5.0, ended="blocked"), events=happened, route=RouteSpec(route_id="r", scenario="lights", passes_m=((1.0, 2.0),)))
+    old = replace(made_up(speed_mps=5.0, ended="blocked"), events=happened, route=RouteSpec(route_id="r", scenario="red_light", passes_m=((1.0, 2.0),)))
     old.save(tmp_path / "route.parquet")
     new = DriveResult.load(tmp_path / "route.parquet")
     assert (new.route, new.ended, new.length_m, new.events) == (old.route, "blocked", old.length_m, happened)
@@ -287,7 +287,7 @@ def test_the_parameter_file_of_the_node_is_complete() -> None:
 
 def test_the_report_holds_everything_and_fetches_nothing() -> None:
     drive = made_up(speed_mps=10.0)
-    failed = replace(drive, route=RouteSpec(route_id="<f>", scenario="lights"), events=(noted("red_light", with_what="<lane>"),))
+    failed = replace(drive, route=RouteSpec(route_id="<f>", scenario="red_light"), events=(noted("red_light", with_what="<lane>"),))
     figures = {name: score_route(one, EXPERT) for name, one in (("r", drive), ("<f>", failed), ("never", NEVER))}
     score = score_routes(figures, class_of={"r": "curves", "<f>": "lights", "never": "curves"})
     score |= {

@@ -17,6 +17,7 @@ from mimic.cli import main
 from mimic_contracts.config import config_dir, load_yaml
 from mimic_contracts.errors import ContractError, MimicError
 from mimic_sim import town
+from mimic_sim.sumo_network import TOWN_SUFFIX
 from mimic_sim.town_layout import MAX_SEED, STYLES, town_layout
 from mimic_sim.town_streets import GIVE_WAY, JOINT, OUTSIDE, SIGNALS, SIGNALS_IN_TURN, STOP, STOP_ALL, ZEBRA, TownLayout
 
@@ -135,7 +136,7 @@ def test_an_unknown_style_or_seed_is_refused(style, seed, words):
 def network(name: str):
     import sumolib
 
-    path = FOLDER / f"{name}{town.TOWN_SUFFIX}"
+    path = FOLDER / f"{name}{TOWN_SUFFIX}"
     return sumolib.net.readNet(str(path), withInternal=True, withPedestrianConnections=True, withPrograms=True)
 
 
@@ -153,11 +154,11 @@ def junctions(net) -> list:
 
 
 def test_the_towns_are_those_in_the_list_and_one_style_is_for_testing_only():
-    assert {path.name.removesuffix(town.TOWN_SUFFIX) for path in FOLDER.glob("*.gz")} == set(TOWNS)
+    assert {path.name.removesuffix(TOWN_SUFFIX) for path in FOLDER.glob("*.gz")} == set(TOWNS)
     assert {name: made["split"] for name, made in TOWNS.items()} == {name: name.rsplit("_", 1)[0] for name in TOWNS}
     assert len({(made["style"], made["seed"]) for made in TOWNS.values()}) == len(TOWNS) == 10
     assert {name for name, made in TOWNS.items() if made["style"] == "organic"} == {"test_1", "test_2"}
-    assert all((FOLDER / f"{name}{town.TOWN_SUFFIX}").stat().st_size < 250_000 for name in TOWNS)
+    assert all((FOLDER / f"{name}{TOWN_SUFFIX}").stat().st_size < 250_000 for name in TOWNS)
 
 
 @needs_sumolib
@@ -270,12 +271,12 @@ def test_signals_go_by_yellow_and_all_red_and_left_turns_are_as_the_style_says(n
 @pytest.mark.parametrize("name", ["train_2", "test_1"])
 def test_a_committed_town_is_what_its_style_and_seed_make(name, tmp_path):
     made = TOWNS[name]
-    paths = [tmp_path / f"{k}{town.TOWN_SUFFIX}" for k in range(2)]
+    paths = [tmp_path / f"{k}{TOWN_SUFFIX}" for k in range(2)]
     for path in paths:
         town.make_town(made["style"], made["seed"], path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
     # The network's bytes: how well they are packed depends on the machine's zlib.
-    assert gzip.decompress(paths[0].read_bytes()) == gzip.decompress((FOLDER / f"{name}{town.TOWN_SUFFIX}").read_bytes()), "refresh: config/towns/towns.yaml"
+    assert gzip.decompress(paths[0].read_bytes()) == gzip.decompress((FOLDER / f"{name}{TOWN_SUFFIX}").read_bytes()), "refresh: config/towns/towns.yaml"
 
 
 def test_without_netconvert_the_extra_is_named(monkeypatch):
@@ -295,7 +296,7 @@ def test_a_failure_of_netconvert_is_told(monkeypatch, tmp_path):
 
 @needs_netconvert
 def test_the_command_makes_a_town_and_does_not_overwrite_it(tmp_path, capsys):
-    out = tmp_path / "new" / f"a{town.TOWN_SUFFIX}"
+    out = tmp_path / "new" / f"a{TOWN_SUFFIX}"
     arguments = ["sim", "town", "--style", "grid", "--seed", "3", "--out", str(out)]
     assert main(arguments) == 0
     assert f'"bytes": {out.stat().st_size}' in capsys.readouterr().out

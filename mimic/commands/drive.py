@@ -23,9 +23,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from mimic_contracts.errors import UsageError
+from mimic_contracts.errors import MimicError, UsageError
 from mimic_contracts.plan import Plan
-from mimic_contracts.rig import load_rig
 from mimic_sim import engine
 from mimic_sim.drive_report import report_html
 from mimic_sim.drive_result import DriveResult
@@ -126,7 +125,13 @@ def _in_process_runner(args: argparse.Namespace) -> Runner:
 
     def drive(route: RouteSpec) -> DriveResult:
         world = build_world(route)
-        with View(world, load_rig(world.vehicle.rig).cameras) as view:
+        try:
+            rig = engine.rig_of(policy, world.vehicle)
+        except MimicError:
+            rig = None  # the engine scores the route as failed, with the reason
+        if rig is None:
+            return _watched(route, lambda _, on_tick: engine.drive(policy, world, look=_no_pictures, on_tick=on_tick))
+        with View(world, rig.cameras) as view:
             return _watched(route, lambda _, on_tick: engine.drive(policy, world, look=view.pictures, pictures=args.pictures, on_tick=on_tick))
 
     return drive
