@@ -29,6 +29,7 @@ BUMPER_M = 0.4  # the front bumper stays so far from a stop line
 STOP_SIGN_S = 1.0
 AT_LINE_M = 3.0  # a car that stands nearer to a stop line than this stands at it
 YELLOW_BRAKING_MPS2 = 3.0
+STALE_GREEN_S = 1.5
 GAP_BEFORE_S, GAP_AFTER_S = 1.2, 1.8  # free time before and after somebody with the right of way
 HESITATION_S = 0.7  # how much more a car that waits wants
 PARKED_S = 2.0  # who has stood for so long is not about to come
@@ -37,6 +38,7 @@ ROOM_M = 2.0  # beyond a junction, besides the car's length
 ON_FOOT_MARGIN_M = 1.2
 ON_FOOT_AHEAD_S = 3.0
 BEFORE_CONFLICT_M = 1.0
+LEAVING_M = 3.0  # who waits nearer than this to a conflict waits inside the junction
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +87,7 @@ class Memory:
     standing_since_s: dict[str, float] = field(default_factory=dict)
     glances: deque[tuple[float, Mapping[str, str]]] = field(default_factory=deque)
     lights: dict[str, str] = field(default_factory=dict)
+    light_seen_s: dict[str, float] = field(default_factory=dict)
     stood_since_s: dict[int, float] = field(default_factory=dict)
     waiting: set[int] = field(default_factory=set)
     stopping_for_yellow: set[int] = field(default_factory=set)
@@ -125,11 +128,13 @@ class Driver:
         return expert.plan(self._driving, ego, stamp_ns=stamp_ns, ahead=self._ahead)
 
     def _glance(self, time_s: float, lights: Mapping[str, str]) -> None:
-        """A light counts as it was a reaction time ago; one that is out of sight is not forgotten."""
+        """A light counts as it was a reaction time ago; out of sight it is remembered, a green one not for long."""
         memory = self._memory
         memory.glances.append((time_s, lights))
         while memory.glances and memory.glances[0][0] <= time_s - self._style.reaction_s + 1e-6:
-            memory.lights.update(memory.glances.popleft()[1])
+            glance_s, states = memory.glances.popleft()
+            memory.lights.update(states)
+            memory.light_seen_s.update(dict.fromkeys(states, glance_s))
 
     def _note_who_stands(self, time_s: float, actors: Sequence[Actor]) -> None:
         for actor in actors:
@@ -160,9 +165,16 @@ class Driver:
             reach_m += ON_FOOT_MARGIN_M
         if abs(other.offset_m) >= reach_m and not self._comes_into(other, reach_m, near_m, now):
             return None
+        if self._crosses(other):
+            return None
         if other.along_mps < -1.0 and not is_on_foot:  # it comes towards us
             return Lead(station_m=near_m + 2.0 * other.along_mps, speed_mps=0.0)
         return Lead(station_m=near_m, speed_mps=max(other.along_mps, 0.0))
+
+    def _crosses(self, other: Other) -> bool:
+        """Whether somebody is on the move across a junction: that is a question of the right of way."""
+        is_on_its_way = other.actor.speed_mps > STANDING_MPS and other.along_mps < 0.7 * other.actor.speed_mps
+        return is_on_its_way and any(c.place(other.actor) is not None for junction in self._junctions for c in junction.conflicts)
 
     def _comes_into(self, other: Other, reach_m: float, near_m: float, now: Now) -> bool:
         """Whether somebody beside the line is about to be on it where and when the car gets there."""
@@ -201,6 +213,8 @@ class Driver:
     def _is_held_by_light(self, index: int, junction: Junction, now: Now) -> bool:
         memory = self._memory
         state = memory.lights.get(junction.lane_id, "unknown")
+        if state == "green" and now.time_s - memory.light_seen_s[junction.lane_id] > STALE_GREEN_S:
+            state = "unknown"
         if state != "yellow":
             memory.stopping_for_yellow.discard(index)
             return state not in ("green", "off")
@@ -241,11 +255,15 @@ class Driver:
         arrives_s = _time_to(conflict.start_m - now.bumper_m, speed_mps, acceleration)
         leaves_s = _time_to(conflict.end_m + self._length_m - now.bumper_m, speed_mps, acceleration)
         hesitation_s = HESITATION_S if is_waiting else 0.0
+        is_inside = is_waiting and now.bumper_m > conflict.start_m - LEAVING_M
         through_m = conflict.path_start_m + (conflict.end_m - conflict.start_m)
         for other in now.others:
             place_m = None if other.stood_s > PARKED_S else conflict.place(other.actor)
             if place_m is None or place_m - other.actor.length_m > through_m:
                 continue
+            room_m = conflict.path_inside_m - place_m
+            if is_inside and other.actor.brake and other.actor.speed_mps**2 < 2.0 * YELLOW_BRAKING_MPS2 * room_m:
+                continue  # its light has changed, and whoever waits in the junction has to leave it
             comes_s = _time_to(conflict.path_start_m - place_m, other.actor.speed_mps, 1.0)
             goes_s = max(through_m + other.actor.length_m - place_m, 0.0) / max(other.actor.speed_mps, 1.0)
             if leaves_s + GAP_AFTER_S + hesitation_s > comes_s and arrives_s < goes_s + GAP_BEFORE_S:

@@ -96,6 +96,7 @@ class Signal:
     """One signal head: position of its middle lamp (3,) float64, m; yaw_rad: where the lamps face; the lanes that it holds.
 
     signal_id: SUMO's tlLogic; link_indices: the characters of its state string that this head shows, which agree.
+    arm_m: the head hangs from an arm, whose post stands so far to the right of it, seen by those who wait; 0: on the post.
     """
 
     signal_id: str
@@ -103,9 +104,15 @@ class Signal:
     yaw_rad: float
     lane_ids: tuple[str, ...]
     link_indices: tuple[int, ...]
+    arm_m: float = 0.0
 
     def __post_init__(self) -> None:
         check_array("signal.position_m", self.position_m, shape=(3,), dtype=np.float64)
+
+    @property
+    def post_m(self) -> NDArray[np.float64]:
+        """(2,) where its post stands."""
+        return self.position_m[:2] + self.arm_m * np.array([-np.sin(self.yaw_rad), np.cos(self.yaw_rad)])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,7 @@ CONFIRM_S = 0.3
 RAYS = 7
 FOG_DEPTHS = 3.0  # optical depths through which something is still made out
 REACH_M, HEAD_LIGHTS_M = 150.0, 40.0
-LAMPS_FACE_RAD = np.radians(60.0)
+LAMPS_FACE_RAD = np.radians(65.0)
 HIDING_KINDS = ("car", "van", "truck", "bus")
 UNLIT_KINDS = ("bicycle", "pedestrian")
 # What SUMO's characters mean to a driver.

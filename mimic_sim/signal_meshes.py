@@ -12,6 +12,7 @@ from mimic_sim.road_network import Sign, Signal
 LAMPS = ("red", "yellow", "green")  # from above
 LAMP_STEP_M, LAMP_RADIUS_M = 0.34, 0.14
 HOUSING_M = (0.20, 0.40, 1.10)  # depth, width, height
+ARM_M = 0.12  # thickness
 BOARD_M = (0.03, 0.64, 1.40)  # behind the housing, so that it stands out against anything
 QUADS_PER_LAMP = 3  # an octagon
 QUADS_PER_SIGNAL = QUADS_PER_LAMP * len(LAMPS)
@@ -73,11 +74,16 @@ def _lamps(signal: Signal) -> NDArray[np.float32]:
 
 
 def add_signal(builder: MeshBuilder, signal: Signal) -> None:
-    """The post, the housing and the board behind it; without lamps."""
+    """The post, the arm, the housing and the board behind it; without lamps."""
     x, y, z = signal.position_m
-    back = np.array([x, y, 0.0]) - (HOUSING_M[0] / 2.0 + 0.06) * np.array([np.cos(signal.yaw_rad), np.sin(signal.yaw_rad), 0.0])
-    housing = builder.of("traffic_light")
-    builder.of("pole").round(np.append(back, signal.yaw_rad), (0.0, z + HOUSING_M[2] / 2.0), np.array([0.07, 0.07]), "plain", POST_TINT)
+    c, s = np.cos(signal.yaw_rad), np.sin(signal.yaw_rad)
+    back = np.array([x, y, 0.0]) - (HOUSING_M[0] / 2.0 + 0.06) * np.array([c, s, 0.0])
+    outwards = np.array([-s, c, 0.0])  # the right of those who face it
+    housing, pole = builder.of("traffic_light"), builder.of("pole")
+    pole.round(np.append(back + signal.arm_m * outwards, signal.yaw_rad), (0.0, z + HOUSING_M[2] / 2.0), np.array([0.07, 0.07]), "plain", POST_TINT)
+    if signal.arm_m:
+        middle = back + signal.arm_m / 2.0 * outwards + np.array([0.0, 0.0, z + HOUSING_M[2] / 2.0 - ARM_M])
+        pole.box(np.append(middle, signal.yaw_rad), (ARM_M, signal.arm_m, ARM_M), "plain", tile_m=(1.0, 1.0), tint=POST_TINT)
     for size, tint in ((HOUSING_M, HOUSING_TINT), (BOARD_M, HOUSING_TINT)):
         housing.box(np.array([x, y, z - size[2] / 2.0, signal.yaw_rad]), size, "plain", tile_m=(1.0, 1.0), tint=tint)
 

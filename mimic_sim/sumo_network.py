@@ -26,6 +26,8 @@ STOP_LINE_INSET_M = 0.15  # from the lane's edges
 STOP_LINE_BEFORE_M = 0.5  # from the lane's end, so that it does not touch a crossing
 KERB_CLEARANCE_M = 0.6  # from a road's edge to a signal or a sign
 SIGNAL_HEIGHT_M = 2.7
+ARM_HEIGHT_M = 5.2
+NEAR_HEAD_BEYOND_M, NEAR_HEAD_ASIDE_M = 2.5, 1.2  # from the end of the lane, on the corner, where the first car in the queue sees it
 HEAD_SPACING_M = 0.7  # between two signals on one side
 DIRECTION_OF = {"s": "straight", "l": "left", "L": "left", "r": "right", "R": "right", "t": "left"}
 RULE_OF = {"m": "give_way", "s": "stop", "w": "all_way_stop"}  # by SUMO's state of a connection
@@ -223,25 +225,39 @@ class _Reader:
             here = _car_lanes(edge)[0]
             near, left = _end(self.centre_m[here.getID()])
             far, far_left = _end(self.centre_m[beyond.getID()][::-1])  # turned back: left is the road's right
-            near, far = near - (here.getWidth() / 2.0 + KERB_CLEARANCE_M) * left, far + (beyond.getWidth() / 2.0 + KERB_CLEARANCE_M) * far_left
+            ahead = np.array([left[1], -left[0]])
+            near = near + NEAR_HEAD_BEYOND_M * ahead - (here.getWidth() / 2.0 + NEAR_HEAD_ASIDE_M) * left
+            far = far + (beyond.getWidth() / 2.0 + KERB_CLEARANCE_M) * far_left
             facing = float(wrap_angle(np.arctan2(-left[0], left[1]) + np.pi))
             groups: dict[tuple[str, str], list[_Link]] = defaultdict(list)
             for link in links:
                 signal_id, index = link.connection.getTLSID(), link.connection.getTLLinkIndex()
                 shown = "".join(phase.state[index] for phase in programs[signal_id].getPhases())
                 groups[signal_id, shown.lower()].append(link)
+            hung, arm_m = self._over_the_road(straightest, far)
             for k, ((signal_id, _), group) in enumerate(sorted(groups.items())):
-                for foot, outwards in ((near, -left), (far, far_left)):
+                feet = [(near, -left, SIGNAL_HEIGHT_M, 0.0), (far, far_left, SIGNAL_HEIGHT_M, 0.0)]
+                if arm_m:
+                    feet.append((hung, far_left, ARM_HEIGHT_M, arm_m - k * HEAD_SPACING_M))
+                for foot, outwards, height_m, reach_m in feet:
                     signals.append(
                         Signal(
                             signal_id=signal_id,
-                            position_m=np.append(foot + k * HEAD_SPACING_M * outwards, SIGNAL_HEIGHT_M),
+                            position_m=np.append(foot + k * HEAD_SPACING_M * outwards, height_m),
                             yaw_rad=facing,
                             lane_ids=tuple(sorted({link.connection.getFromLane().getID() for link in group})),
                             link_indices=tuple(sorted(link.connection.getTLLinkIndex() for link in group)),
+                            arm_m=reach_m,
                         )
                     )
         return signals
+
+    def _over_the_road(self, straightest: _Link, post_m: Points) -> tuple[Points, float]:
+        """Where heads hang beyond a junction, over the leftmost lane, for those who wait beside a bus; and how far that is
+        from their post (0: one lane needs none)."""
+        lanes = _car_lanes(straightest.connection.getTo())
+        over, _ = _end(self.centre_m[lanes[-1].getID()][::-1])
+        return over, float(np.hypot(*(over - post_m))) if len(lanes) > 1 else 0.0
 
     def _signs(self) -> list[Sign]:
         """At the right of every approach that must give way or stop and has no signal."""

@@ -97,7 +97,7 @@ def test_nothing_in_a_town_stands_on_anything_paved() -> None:
             share = np.clip(((x - a[0]) * (b[0] - a[0]) + (y - a[1]) * (b[1] - a[1])) / np.sum((b - a) ** 2), 0.0, 1.0)
             away = np.hypot(x - a[0] - share * (b[0] - a[0]), y - a[1] - share * (b[1] - a[1]))
             assert away[walls].min() > half - 0.1
-    posts = np.array([s.position_m[:2] for s in network.signals] + [s.position_m for s in network.signs])
+    posts = np.array([s.post_m for s in network.signals] + [s.position_m for s in network.signs])
     for lane in network.lanes:
         if not lane.is_internal:
             assert np.hypot(*(posts[:, None] - lane.centre_m).transpose(2, 0, 1)).min() > lane.width_m / 2.0 + 0.3

@@ -76,13 +76,19 @@ def test_stop_lines_and_signs_stand_where_one_waits() -> None:
 def test_signals_face_those_who_wait_and_agree_on_their_links() -> None:
     assert {signal.signal_id for signal in NETWORK.signals} == {"lights"}
     held = [signal for signal in NETWORK.signals if "west-lights_1" in signal.lane_ids]
-    near, far = sorted(held, key=lambda signal: signal.position_m[0])
+    near, far = sorted((signal for signal in held if not signal.arm_m), key=lambda signal: signal.position_m[0])
     line = NETWORK.line(["west-lights_1"])
     station, left = line.project(*near.position_m[:2])
-    assert left < -1.6 - 0.4 and line.length_m - station < 1.0, "the near one stands right of the stop line"
+    assert left < -1.6 - 0.4 and line.length_m - station < 1.0, "the near one stands to the right, on the corner"
+    assert near.position_m[0] - line.x_m[-1] == pytest.approx(2.5)
+    (hung,) = (signal for signal in held if signal.arm_m)
+    assert hung.position_m[1] == pytest.approx(NETWORK.lane("west-lights_2").centre_m[-1, 1]) and hung.position_m[2] > 4.5, (
+        "over the leftmost lane, where no bus hides it"
+    )
+    np.testing.assert_allclose(hung.post_m, far.position_m[:2], atol=1e-6)
     assert far.position_m[0] > near.position_m[0] + 10.0
     assert abs(abs(near.yaw_rad) - np.pi) < 1e-6 and near.link_indices == far.link_indices
-    links = [signal.link_indices for signal in NETWORK.signals[::2]]
+    links = {signal.link_indices for signal in NETWORK.signals}
     assert sorted(i for indices in links for i in indices) == list(range(14)), "every link has its signal"
 
 
