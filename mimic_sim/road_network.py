@@ -132,7 +132,8 @@ class Sign:
 class RoadNetwork:
     """Lanes that know each other, and what a town has besides; lane ids are unique and every successor exists.
 
-    junctions: asphalt without markings; corners: pavement where sidewalks meet; sumo_file: where the network was read,
+    junctions: asphalt without markings; corners: pavement where sidewalks meet; parking: strips
+    between lane and kerb, in driving direction; sumo_file: where the network was read,
     so that SUMO can move others through it.
     """
 
@@ -142,6 +143,7 @@ class RoadNetwork:
     sidewalks: tuple[Path, ...] = ()
     corners: tuple[Area, ...] = ()
     crossings: tuple[Path, ...] = ()
+    parking: tuple[Path, ...] = ()
     stop_lines: tuple[StopLine, ...] = ()
     signals: tuple[Signal, ...] = ()
     signs: tuple[Sign, ...] = ()

@@ -25,6 +25,7 @@ ROADSIDE_REACH_M = 6.0  # how far from a lane without its own pavement the garde
 GROUND_Z_M, ROAD_Z_M, MARKING_Z_M = -0.08, 0.0, 0.012
 GROUND_MARGIN_M = 300.0
 WHITE = (1.0, 1.0, 1.0)
+BAY_M, PARKING_TINT = 6.0, (0.86, 0.86, 0.88)
 PAINT = (0.90, 0.90, 0.88)
 KERB_SIDE, KERB_TOP = (0.50, 0.50, 0.49), (0.62, 0.62, 0.60)
 # A painted arrow, tip to the front: its shaft and, by direction, branch and head; x forward, y left, m.
@@ -48,6 +49,8 @@ def scene_mesh(network: RoadNetwork, *, seed: int, scenery: Scenery = NORTH) -> 
     for lane in network.lanes:
         if not lane.is_internal:
             _lane(builder, lane, lines[lane.lane_id])
+    for strip in network.parking:
+        _parking(road, markings, strip)
     for sidewalk in network.sidewalks:
         _sidewalk(pavement, sidewalk)
     for area in network.corners:
@@ -164,6 +167,16 @@ def _sidewalk(builder: MeshBuilder, sidewalk: Path) -> None:
     _pavement(builder, line, _stations(line), -sidewalk.width_m / 2.0, sidewalk.width_m / 2.0)
 
 
+def _parking(road: MeshBuilder, markings: MeshBuilder, strip: Path) -> None:
+    """Asphalt, with a short line between every two bays."""
+    line = Line.through(strip.centre_m, closed=False)
+    s, half = _stations(line), strip.width_m / 2.0
+    road.strip(_beside(line, s, half, ROAD_Z_M), _beside(line, s, -half, ROAD_Z_M), s, "asphalt", tile_m=4.0, tint=PARKING_TINT)
+    for bay_s in np.arange(BAY_M, line.length_m, BAY_M):
+        ends = np.array([bay_s, bay_s + MARKING_WIDTH_M])
+        markings.strip(_beside(line, ends, half, MARKING_Z_M), _beside(line, ends, -half, MARKING_Z_M), ends, "plain", tile_m=1.5, tint=PAINT)
+
+
 def _corner(builder: MeshBuilder, area: Area) -> None:
     """Pavement with a kerb all around."""
     outline = area.outline_m
@@ -208,7 +221,7 @@ def _paved(network: RoadNetwork, lines: dict[str, Line]) -> Circles:
         line = lines[lane.lane_id]
         half = lane.width_m / 2.0 + (ROADSIDE_M if lane.has_sidewalk else 0.0)
         paved.add(np.column_stack([line.x_m, line.y_m, np.full(len(line.x_m), half)]))
-    for path in (*network.sidewalks, *network.crossings):
+    for path in (*network.sidewalks, *network.crossings, *network.parking):
         line = Line.through(path.centre_m, closed=False)
         paved.add(np.column_stack([line.x_m, line.y_m, np.full(len(line.x_m), path.width_m / 2.0)]))
     for area in (*network.junctions, *network.corners):

@@ -24,6 +24,7 @@ ROUNDING_M = 2.5  # standard deviation of the mean that rounds the corners of a 
 MAX_CURVATURE_1PM = 0.19  # of a lane through a junction: about the tightest turn of a car
 STOP_LINE_INSET_M = 0.15  # from the lane's edges
 STOP_LINE_BEFORE_M = 0.5  # from the lane's end, so that it does not touch a crossing
+PARKING_CLASS = "custom1"  # the only one let into a parking lane
 KERB_CLEARANCE_M = 0.6  # from a road's edge to a signal or a sign
 SIGNAL_HEIGHT_M = 2.7
 ARM_HEIGHT_M = 5.2
@@ -91,6 +92,7 @@ class _Reader:
             raise MimicError(f"{self.path}: has no lane that a car may use")
         nodes = sorted(self.net.getNodes(), key=lambda node: str(node.getID()))
         walks = [lane for edge in self.roads for lane in edge.getLanes() if lane.allows("pedestrian") and not lane.allows("passenger")]
+        parking = [lane for edge in self.roads for lane in edge.getLanes() if _is_parking(lane)]
         areas, crossings = ([edge.getLanes()[0] for edge in self.on_foot if edge.getFunction() == kind] for kind in ("walkingarea", "crossing"))
         return RoadNetwork(
             name=self.path.name.removesuffix(".gz").removesuffix(".net.xml"),
@@ -98,6 +100,7 @@ class _Reader:
             junctions=tuple(Area(outline_m=np.array(node.getShape(), np.float64)[:, :2]) for node in nodes if len(node.getShape()) > 2),
             sidewalks=tuple(Path(centre_m=_rounded(_points(lane)), width_m=lane.getWidth()) for lane in walks),
             corners=tuple(Area(outline_m=_points(lane)) for lane in areas if len(lane.getShape()) > 2),
+            parking=tuple(Path(centre_m=_rounded(_points(lane)), width_m=lane.getWidth()) for lane in parking),
             crossings=tuple(Path(centre_m=_points(lane), width_m=lane.getWidth()) for lane in crossings),
             stop_lines=tuple(self._stop_lines()),
             signals=tuple(self._signals()),
@@ -196,8 +199,10 @@ class _Reader:
 
     def _rule(self, edge: Any) -> str | None:
         """What the end of a road asks for: nothing where any connection has priority (its left turns then yield all the same)."""
-        links = [link.connection for lane in _car_lanes(edge) for link in self.links[lane.getID()]]
-        rules = {"stop" if link.getTLSID() else RULE_OF.get(link.getState()) for link in links}
+        links = [link for lane in _car_lanes(edge) for link in self.links[lane.getID()]]
+        rules = {"stop" if link.connection.getTLSID() else RULE_OF.get(link.connection.getState()) for link in links}
+        if rules == {"give_way"} and not any(self._yields_to(link) for link in links):
+            return None  # nobody but those on a zebra is let pass
         return None if None in rules else next((rule for rule in RULES if rule in rules), None)
 
     def _stop_lines(self) -> list[StopLine]:
@@ -282,6 +287,11 @@ def _lanes_into(node: Any) -> list[str]:
 def _car_lanes(edge: Any) -> list[Any]:
     """The lanes of an edge that a car may use, from the right."""
     return [lane for lane in edge.getLanes() if lane.allows("passenger")]
+
+
+def _is_parking(lane: Any) -> bool:
+    """Whether a lane is one where cars stand: nobody moves along it (see town.py)."""
+    return bool(lane.allows(PARKING_CLASS)) and not lane.allows("passenger") and not lane.allows("pedestrian")
 
 
 def _points(lane: Any) -> Points:

@@ -29,6 +29,7 @@ from mimic_sim.events import Event
 from mimic_sim.judge import NO_BOXES, Judge
 from mimic_sim.looks import Look, look_of
 from mimic_sim.moment import Moment
+from mimic_sim.parked import parked_cars
 from mimic_sim.right_of_way import Conflict, Link, conflicts, waiting_lines
 from mimic_sim.road_network import Line, RoadNetwork
 from mimic_sim.route_spec import RouteSpec
@@ -59,7 +60,7 @@ class World:
     """What does not change during a drive: the road, the way along it, the expert's line, the car, the look.
 
     length_m: from the start to the end of the drive; an open way's line goes on beyond, so that nobody brakes there.
-    static_boxes: (N, 5) float64 [x_m, y_m, yaw_rad, length_m, width_m] of what a car can run into beside the road.
+    parked: cars that stand at the kerb all day. static_boxes: (N, 5) float64 [x_m, y_m, yaw_rad, length_m, width_m] of what a car can run into beside the road.
     """
 
     route: RouteSpec
@@ -70,6 +71,7 @@ class World:
     vehicle: VehicleSpec
     look: Look
     static_boxes: NDArray[np.float64] = field(default_factory=lambda: NO_BOXES)
+    parked: tuple[Actor, ...] = ()
 
     @property
     def lane_line(self) -> Line:
@@ -144,7 +146,17 @@ def world_on(network: RoadNetwork, route: RouteSpec) -> World:
         length_m = way.end_m * route.laps
     walls = building_walls(network, seed=route.seed) if network.sumo_file is not None else NO_BOXES
     driving = expert.driving_line(way.line, speed_limits_mps=way.speed_limits_mps(), style=expert.Style())
-    return World(route, network, way, length_m, driving, load_vehicle(route.vehicle), look_of(route.look, seed=route.seed), walls)
+    return World(
+        route,
+        network,
+        way,
+        length_m,
+        driving,
+        load_vehicle(route.vehicle),
+        look_of(route.look, seed=route.seed),
+        walls,
+        parked_cars(network, way, seed=route.seed),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -336,7 +348,7 @@ class Simulation:
         return traffic
 
     def _all_actors(self) -> tuple[Actor, ...]:
-        return (*self._scripted, *(() if self._traffic is None else self._traffic.actors()))
+        return (*self._scripted, *(() if self._traffic is None else self._traffic.actors()), *self.world.parked)
 
     def _move_along(self) -> float:
         """Follow the ego along the way; returns how far beside it the ego is, left positive."""
