@@ -118,7 +118,7 @@ class World:
         return EgoMotion(x_m=float(x), y_m=float(y), yaw_rad=float(yaw))
 
 
-@lru_cache(maxsize=4)  # reading a town takes seconds
+@lru_cache(maxsize=16)  # reading a town takes seconds
 def load_road(course: str) -> RoadNetwork:
     """The road network of a built-in course or a town; raises ContractError or MimicError that lists the known ones."""
     if course in COURSES:

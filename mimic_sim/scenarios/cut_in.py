@@ -1,4 +1,7 @@
-"""Somebody on the next lane moves over, close before the car, and slows down: open the gap again without a shock."""
+"""Somebody moves over close before the car and slows down: open the gap again without a shock.
+
+They come from the next lane in the same direction; where there is none they overtake, and come from the oncoming one.
+"""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -23,12 +26,11 @@ SLOW_S = 4.0
 
 
 def site(network: RoadNetwork, rng: np.random.Generator) -> Site | None:
-    """Along a lane that has a neighbour in the same direction."""
+    """Along a lane, one that has a neighbour in the same direction where there are any."""
     names = {lane.lane_id for lane in network.lanes}
-    lanes = [lane for lane in network.lanes if not lane.is_internal and lane_length_m(lane) >= LENGTH_M[0] + BEFORE_END_M and neighbours(lane.lane_id) & names]
-    if not lanes:
-        return None
-    return site_along(lanes[rng.integers(len(lanes))], rng, length_m=LENGTH_M)
+    lanes = [lane for lane in network.lanes if not lane.is_internal and lane_length_m(lane) >= LENGTH_M[0] + BEFORE_END_M]
+    lanes = [lane for lane in lanes if neighbours(lane.lane_id) & names] or lanes
+    return site_along(lanes[rng.integers(len(lanes))], rng, length_m=LENGTH_M) if lanes else None
 
 
 def neighbours(lane_id: str) -> set[str]:
@@ -39,13 +41,13 @@ def neighbours(lane_id: str) -> set[str]:
 
 def cast(world: "World", rng: np.random.Generator) -> "CutIn":
     """The one who cuts in."""
-    names = {lane.lane_id for lane in world.network.lanes}
+    line, names = world.lane_line, {lane.lane_id for lane in world.network.lanes}
+    offset_m = world.network.lane(world.route.start_lane).width_m
     beside = sorted(neighbours(world.route.start_lane) & names)
-    lane = world.network.lane(beside[rng.integers(len(beside))])
-    x, y, _ = world.lane_line.poses(np.array([world.route.start_m]))[0]
-    middle = world.network.line([lane.lane_id]).project(float(x), float(y))
-    line = world.lane_line
-    offset_m = line.project(*world.network.line([lane.lane_id]).poses(np.array([middle[0]]))[0, :2])[1]
+    if beside:
+        own = world.network.line([beside[rng.integers(len(beside))]])
+        x, y, _ = line.poses(np.array([world.route.start_m]))[0]
+        offset_m = line.project(*own.poses(np.array([own.project(float(x), float(y))[0]]))[0, :2])[1]
     kind, gap_m = str(rng.choice(["car", "car", "van"])), float(rng.uniform(*GAP_M))
     station_m = world.route.start_m + EGO_MIDDLE_M + EGO_HALF_M + gap_m + SIZES_M[kind][0] / 2.0
     runner = Runner("cut_in", kind, line, station_m, 0.0, offset_m=offset_m)
