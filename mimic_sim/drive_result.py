@@ -1,5 +1,6 @@
 """What a drive leaves behind: one row a tick, the plans, what the judge noted, and the trace of everybody around."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -86,13 +87,23 @@ class DriveResult:
         stamp_ns = int(self.columns["stamp_ns"][tick])
         return Moment(stamp_ns=stamp_ns, ego=EgoMotion(**values), actors=self.trace.actors_at(tick), signals=self.trace.signals_at(tick))
 
+    def canonical_hash(self) -> str:
+        """SHA-256 in hex over stamps, commands and plans, as little-endian numbers, and over the events: two drives are the
+        same when these are."""
+        digest = hashlib.sha256(self.columns["stamp_ns"].astype("<i8").tobytes())
+        for array in (self.columns["command_speed_mps"], self.columns["command_yaw_rate_radps"], self.plans):
+            digest.update(np.ascontiguousarray(array).astype("<f8").tobytes())
+        digest.update(json.dumps([asdict(event) for event in self.events]).encode())
+        return digest.hexdigest()
+
     def save(self, path: Path) -> None:
         """Write PATH.parquet: the columns of Row and `plan` (T·C numbers), everything else in the file's metadata; and
         PATH.trace.parquet. Each appears under its name only when it is whole, the rows last."""
         arrow, parquet = _pyarrow()
         self.trace.save(path.with_suffix(TRACE_SUFFIX))
         columns = {name: column.tolist() for name, column in self.columns.items()}
-        plan = arrow.array(self.plans.reshape(len(self), -1).tolist(), type=arrow.list_(arrow.float64()))
+        size = self.plans[0].size if len(self) else 0
+        plan = arrow.ListArray.from_arrays(np.arange(len(self) + 1, dtype=np.int32) * size, self.plans.ravel())
         card = {"route": asdict(self.route), "length_m": self.length_m, "ended": self.ended, "events": [asdict(e) for e in self.events]}
         table = arrow.table({**columns, "plan": plan}, schema=_schema(arrow)).replace_schema_metadata({METADATA_KEY: json.dumps(card)})
         partial = path.with_name(f".{path.name}.partial")
@@ -112,7 +123,7 @@ class DriveResult:
         if METADATA_KEY not in (table.schema.metadata or {}):
             raise MimicError(f"{path}: is Parquet, but not of a drive")
         columns = {f.name: np.array(table[f.name].to_pylist(), _kind(f.name)) for f in fields(Row)}
-        plans = np.array(table["plan"].to_pylist(), np.float64).reshape(-1, len(CAR.times_s), len(CAR.channels))
+        plans = table["plan"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, len(CAR.times_s), len(CAR.channels))
         card = json.loads(table.schema.metadata[METADATA_KEY])
         if "events" not in card:
             raise MimicError(f"{path}: was written before drives had a judge: drive its route again")

@@ -59,7 +59,7 @@ def score_route(drive: DriveResult, expert: DriveResult) -> dict[str, float]:
     step_m = _steps_m(drive)
     has_driven = way_m > MIN_WAY_M and step_m.sum() > 0.0
     in_lane = float((step_m * _is_in_lane(drive)).sum() / step_m.sum()) if has_driven else np.nan
-    speed_ratio = _time_to(expert, way_m) / duration_s if has_driven else np.nan
+    speed_ratio = _time_to(expert, way_m) / duration_s if has_driven and len(expert) else np.nan
     is_completed = drive.ended == COMPLETED
     return {
         "is_success": float(is_completed and not any(counts.values())),

@@ -23,7 +23,7 @@ from vehicle_interface.adapters import Twist2D, twist_from_command
 from vehicle_interface.core import InterfaceOutput, VehicleInterfaceCore
 from vehicle_interface.vehicle_interface_parameters import VehicleInterfaceParameters
 
-PICTURES = ("as_is", "black")
+PICTURES = ("as_is", "black", "grey_lights")
 Look = Callable[[Moment], Mapping[str, NDArray[np.uint8]]]  # → camera name → picture
 
 
@@ -57,8 +57,9 @@ def drive(
 ) -> DriveResult:
     """Drive one route to its end; policy None: the expert drives, and no pictures are made.
 
-    look: renders what `rig_of` says; pictures "black": the policy sees nothing. on_tick: told of every tick after its
-    plan, for progress and videos. Whatever the policy does wrong ends the route as failed, with the reason.
+    look: renders what `rig_of` says, with dark lamps for pictures "grey_lights"; "black": the policy sees nothing. on_tick:
+    told of every tick after its plan, for progress and videos. Whatever the policy does wrong ends the route as failed,
+    with the reason.
     """
     check_choice("pictures", pictures, PICTURES)
     with Simulation(world) as simulation:

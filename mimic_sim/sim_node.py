@@ -58,7 +58,7 @@ class SimNode(MimicNode):
         if p.out:
             _check_target(Path(p.out))
         self._simulation, self._autopilot = Simulation(self._world), Autopilot(self._world)
-        self._view = View(self._world, self._rig.cameras)
+        self._view = View(self._world, self._rig.cameras, are_lamps_dark=p.pictures == "grey_lights")
         self._answers = TickAnswers()
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer: Any = None
@@ -256,7 +256,7 @@ class SimNode(MimicNode):
         if p.driver == "expert":  # beside a planner it would arrive before or after the odometry by chance
             self._steering_publisher.publish(ros_sim.steering_message(ego, self._world.vehicle, stamp_ns=stamp_ns))
         self._expert_publisher.publish(plan_message(simulation.expert_plan()))
-        pictures = self._view.pictures(simulation.moment()) if p.pictures == "as_is" else black_pictures(self._rig)
+        pictures = black_pictures(self._rig) if p.pictures == "black" else self._view.pictures(simulation.moment())
         for camera in self._rig.cameras:
             self._image_publishers[camera.name].publish(self._picture_message(camera, pictures[camera.name], stamp_ns))
         if simulation.tick % max(round(1.0 / self._world.route.tick_s), 1) == 0:

@@ -20,7 +20,9 @@ class SimParameters:
     lockstep: bool = parameter(True, "Wait for the answer to each tick; otherwise the steady clock paces the ticks.")
     answer_timeout_s: float = parameter(10.0, "In lockstep: how long a node may take to answer (steady clock).", low=0.1, high=600.0)
     engage: bool = parameter(True, "Call the engage service after the first plan, as an operator would.")
-    pictures: str = parameter("as_is", "black: nothing can be seen, to show that the policy needs its eyes.", choices=PICTURES)
+    pictures: str = parameter(
+        "as_is", "black: nothing can be seen; grey_lights: no signal's lamp shines; to show that the policy needs its eyes.", choices=PICTURES
+    )
     is_compressed: bool = parameter(False, "Publish pictures as JPEG on …/image_raw/compressed, as recordings have them.")
     jpeg_quality: int = parameter(95, "Of compressed pictures.", low=1, high=100)
     publishes_mounting: bool = parameter(False, "Publish the cameras' mounting on /tf_static; needs tf2_msgs.")

@@ -1,6 +1,6 @@
 """What the cameras of a rig see of a world at one moment."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 import numpy as np
@@ -18,10 +18,10 @@ from mimic_sim.world import World
 
 
 class View:
-    """Renders a world; a context manager that gives the GL context back."""
+    """Renders a world; a context manager that gives the GL context back. are_lamps_dark: no signal shows anything."""
 
-    def __init__(self, world: World, cameras: Sequence[CameraSpec]) -> None:
-        self._cameras, self._lamps = cameras, Lamps(world.network.signals)
+    def __init__(self, world: World, cameras: Sequence[CameraSpec], *, are_lamps_dark: bool = False) -> None:
+        self._cameras, self._lamps, self._are_lamps_dark = cameras, Lamps(world.network.signals), are_lamps_dark
         route, scenery = world.route, scenery_of(world.route.scenery)
         effects = effects_of(route.camera, world.look, seed=route.seed)
         self._lenses = {camera: Lens(effects, camera, seed=route.seed) for camera in cameras}
@@ -44,11 +44,15 @@ class View:
 
     def picture(self, camera: CameraSpec, moment: Moment) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB of one of the cameras."""
-        lamps = self._lamps.quads(moment.signals)
+        lamps = self._lamps.quads(self._shown(moment))
         picture = self._renderer.render(camera, moment.ego.pose, stamp_ns=moment.stamp_ns, actors=moment.actors, lamps=lamps)
         return self._lenses[camera].apply(picture, moment.stamp_ns)
 
     def labels(self, moment: Moment) -> dict[str, Labels]:
         """Camera name → what the pixels of its picture show; instances count the actors of the moment."""
-        lamps = self._lamps.quads(moment.signals)
+        lamps = self._lamps.quads(self._shown(moment))
         return {c.name: self._renderer.labels(c, moment.ego.pose, actors=moment.actors, lamps=lamps) for c in self._cameras}
+
+    def _shown(self, moment: Moment) -> Mapping[str, str]:
+        """The signals' states that the lamps are lit by."""
+        return {name: "O" * len(state) for name, state in moment.signals.items()} if self._are_lamps_dark else moment.signals

@@ -12,7 +12,6 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from mimic_contracts.canonical import canonical_hash
 from mimic_contracts.errors import ContractError, MimicError
 from mimic_contracts.motion import quaternion_yaw, yaw_quaternion
 from mimic_contracts.plan import Plan
@@ -304,10 +303,6 @@ class Simulation:
             events=self._events,
             trace=Trace.of(self._moments),
         )
-
-    def canonical_hash(self) -> str:
-        """Hash of the plans' canonical bytes, to compare two ways of running."""
-        return canonical_hash(plan for plan in self._plans if plan is not None)
 
     def _note(self, twist: Twist2D | None, *, mode: str, plan: Plan | None, skipped: str) -> None:
         ego, way, station_m = self.ego, self.world.way, self._station_m

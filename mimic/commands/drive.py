@@ -1,55 +1,75 @@
 """Drive a suite of routes closed loop in the built-in simulator, and score how it went.
 
     mimic drive --policy out/run --suite course --seeds 1,2,3 --out out/drive
-    mimic drive --policy expert --suite course_day --seeds 1 --out out/expert
-    mimic drive --policy out/run --suite course_day --seeds 1 --pictures black --out out/blind
-    mimic drive --policy out/run --suite course_day --seeds 1 --over-ros --out out/drive_ros
+    mimic drive --policy out/run --suite course_day --pictures black --out out/blind
+    mimic drive --policy rule_based_oracle --baselines route_pursuit,constant_velocity --suite test --seeds 1,2,3 --out out/rules
+    mimic drive --policy out/run --suite course_day --over-ros --out out/drive_ros
+    mimic drive --policy out/run --route out/drive/routes/day_s1.parquet      is this drive made again, byte for byte?
 
-POLICY is a run directory, an .onnx file with its card, expert, constant_velocity, hold_last, or module:Class.
-OUT holds score.json (flat keys with units, defined in report.html), routes/ROUTE.parquet (one row a tick and what the
-judge noted; beside it the trace of who was around), the same in expert/ of the expert's drives, from which the score can
-be made again, a film of every route, and report.html. With --over-ros the policy drives through the camera, planner and vehicle
-interface nodes as processes of their own; without it, in this process: the same numbers, sooner.
+POLICY is a run directory, an .onnx file with its card, expert, rule_based_oracle, rule_based_perceived, route_pursuit,
+constant_velocity, hold_last, or module:Class. Routes are driven in --jobs processes at once, with the same results for
+any number of them. A policy that raises, or thinks for longer than --budget-s, fails its route, and the run goes on; when
+SUMO dies, the route is repeated once. What was finished survives an interruption, and --resume goes on from there.
+
+OUT holds score.json (flat keys with units, defined in report.html), run.json (what was asked for), routes/ROUTE.parquet
+(one row a tick and what the judge noted; beside it the trace of who was around), the same in expert/ of the expert's
+drives and in NAME/ of each baseline's, from which the score can be made again, films/ROUTE.mp4 of the failures, and
+report.html. The expert's drives are kept beside OUT, in expert_drives/, for later runs. With --over-ros the policy drives
+through the camera, planner and vehicle interface nodes as processes of their own: the same numbers, later.
 """
 
 import argparse
 import json
-import shutil
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from mimic_contracts.errors import MimicError, UsageError
-from mimic_contracts.plan import Plan
+from e2e_planner.policies import BUILT_IN, load_policy
+from mimic.drive_folder import DriveFolder, file_hash, simulator_hash
+from mimic.drive_jobs import EXPERT, drive_job, failed_drive, film_job
+from mimic.drive_replay import replay
+from mimic_contracts.errors import ContractError, MimicError, UsageError
 from mimic_sim import engine
 from mimic_sim.drive_report import report_html
 from mimic_sim.drive_result import DriveResult
 from mimic_sim.drive_score import failure_of, score_route
-from mimic_sim.drive_statistics import score_routes
-from mimic_sim.moment import Moment
+from mimic_sim.drive_statistics import paired_difference, score_routes
+from mimic_sim.job_pool import AGAIN, DONE, FAILED, Job, Outcome, run_jobs
 from mimic_sim.route_spec import RouteSpec
-from mimic_sim.suite import load_suite
-from mimic_sim.video import film, film_ticks, write_video
-from mimic_sim.view import View
-from mimic_sim.world import Simulation, build_world
+from mimic_sim.suite import Suite, load_suite
+from mimic_sim.trace import Trace
+from mimic_sim.world import COMPLETED, load_road
 
-EXPERT = "expert"
-Runner = Callable[[RouteSpec], DriveResult]
+ROUTES, FILMS = "routes", "films"  # directories
+VIDEOS = ("failed", "all", "none")
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total} [{elapsed}<{remaining}]"
+Figures = dict[str, dict[str, float]]  # route id → figures of score_route
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--policy", required=True, help="what drives: a run directory, an .onnx file, a built-in name or module:Class")
-    parser.add_argument("--suite", required=True, help="a YAML file, or a name in config/suites")
-    parser.add_argument("--seeds", default="1", help="comma-separated; each varies light, buildings and trees (default: 1)")
-    parser.add_argument("--out", required=True, type=Path, help="directory for the results")
-    parser.add_argument("--pictures", choices=engine.PICTURES, default="as_is", help="black: the policy gets black pictures, to see that it needs them")
-    parser.add_argument("--over-ros", action="store_true", help="through the real nodes, as separate processes over DDS")
-    parser.add_argument("--no-video", action="store_true", help="make no films")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--suite", help="a YAML file, or a name in config/suites")
+    what.add_argument("--route", type=Path, help="a saved drive, OUT/routes/ROUTE.parquet: drive it again and compare; exit code 1 where they differ")
+    parser.add_argument("--seeds", default="1", help="comma-separated; each varies light, buildings, trees and traffic (default: 1)")
+    parser.add_argument("--out", type=Path, help="directory for the results of a suite")
+    parser.add_argument("--baselines", default="", help=f"comma-separated, of {', '.join(BUILT_IN)}: they drive the same routes, to compare")
+    pictures_help = "black: the policy gets black pictures; grey_lights: pictures with dark signals; to see that it needs them"
+    parser.add_argument("--pictures", choices=engine.PICTURES, default="as_is", help=pictures_help)
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes at once (default: one a core, here %(default)s)")
+    parser.add_argument("--budget-s", type=float, default=10.0, help="longest time for one plan, after which the route has failed (default: %(default)s)")
+    parser.add_argument("--over-ros", action="store_true", help="through the real nodes, as separate processes over DDS, one route after the other")
+    parser.add_argument("--videos", choices=VIDEOS, default="failed", help="which drives become films (default: %(default)s)")
+    parser.add_argument("--no-video", dest="videos", action="store_const", const="none", help="make no films")
+    parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT")
 
 
@@ -61,121 +81,194 @@ def validate(args: argparse.Namespace) -> list[int]:
         raise UsageError(f"--seeds: is '{args.seeds}', must be whole numbers with commas between, as 1,2,3") from error
     if min(seeds) < 0 or len(set(seeds)) != len(seeds):
         raise UsageError(f"--seeds: is '{args.seeds}', must be different and not negative")
-    if args.out.exists() and not args.overwrite:
-        raise UsageError(f"--out: '{args.out}' exists: choose another or add --overwrite")
+    if args.jobs < 1:
+        raise UsageError(f"--jobs: is {args.jobs}, must be at least 1")
+    if not args.budget_s > 0.0:
+        raise UsageError(f"--budget-s: is {args.budget_s}, must be over 0")
+    unknown = [name for name in _baselines(args) if name not in BUILT_IN]
+    if unknown:
+        raise UsageError(f"--baselines: '{', '.join(unknown)}' is unknown, must be of: {', '.join(BUILT_IN)}")
     if args.over_ros and args.policy == EXPERT:
         raise UsageError("--over-ros: the expert is no policy of the planner node; drive it in process, or record it with `mimic sim record`")
+    if args.suite is not None and args.out is None:
+        raise UsageError("--out: must be given with --suite")
+    if args.out is not None:
+        DriveFolder(args.out).check(resume=args.resume, overwrite=args.overwrite)
     return seeds
 
 
 def run(args: argparse.Namespace) -> int:
-    """Drive all routes, write the results, print score.json."""
+    """Drive all routes, write the results, print score.json; or drive one again."""
     seeds = validate(args)
+    _check_policy(args)
+    if args.route is not None:
+        return replay(args.route, args.policy, pictures=args.pictures, budget_s=args.budget_s, over_ros=args.over_ros)
     suite = load_suite(args.suite)
-    routes = suite.with_seeds(seeds)
-    partial = args.out.with_name(f".{args.out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    runner = _ros_runner(args, partial) if args.over_ros else _in_process_runner(args)
-    drives: list[DriveResult] = []
-    experts: list[DriveResult] = []
-    started_s = time.monotonic()
-    for number, route in enumerate(routes, 1):
-        print(f"route {number} of {len(routes)}: {route.route_id}", file=sys.stderr)
-        drives.append(runner(route))
-        experts.append(drives[-1] if args.policy == EXPERT else engine.drive(None, build_world(route), look=_no_pictures))
-        print(f"  {drives[-1].ended}", file=sys.stderr)
-    class_of = {route.route_id: route.scenario for route in routes}
-    figures = {d.route.route_id: score_route(d, e) for d, e in zip(drives, experts, strict=True)}
-    expert_figures = {e.route.route_id: score_route(e, e) for e in experts}
-    score = {
+    routes = _routes(suite, seeds)
+    card = {
         "policy": args.policy,
+        "policy_hash": file_hash(args.policy),
+        "baselines": _baselines(args),
         "suite": suite.name,
         "suite_hash": suite.file_hash,
+        "simulator_hash": simulator_hash(),
         "seeds": args.seeds,
         "pictures": args.pictures,
         "over_ros": args.over_ros,
-        **score_routes(figures, class_of=class_of),
-        "wall_time_s": round(time.monotonic() - started_s, 1),
-        "baselines": {EXPERT: score_routes(expert_figures, class_of=class_of)},
-        "per_route": {d.route.route_id: _route_entry(d, figures[d.route.route_id]) for d in drives},
+        "budget_s": args.budget_s,
     }
-    for folder, driven in (("routes", drives), (EXPERT, experts)):
-        (partial / folder).mkdir()
-        for drive in driven:
-            drive.save(partial / folder / f"{drive.route.route_id}.parquet")
-    videos = {} if args.no_video else _films(drives, partial)
-    title = f"{args.policy} drives {suite.name}"
-    page = report_html(title, score, [(d, figures[d.route.route_id]) for d in drives], videos=videos)
-    (partial / "report.html").write_text(page, encoding="utf-8")
-    (partial / "score.json").write_text(json.dumps(score, indent=2) + "\n", encoding="utf-8")
-    if args.out.exists():
-        shutil.rmtree(args.out)
-    partial.replace(args.out)
+    folder = DriveFolder(args.out)
+    folder.begin(card, resume=args.resume)
+    started_s = time.monotonic()
+    drivers = {ROUTES: args.policy, EXPERT: EXPERT, **{name: name for name in _baselines(args) if name != args.policy}}
+    if args.policy == EXPERT:
+        del drivers[EXPERT]
+    try:
+        _drive_all(args, folder, drivers, routes)
+        drives, score = _score(folder, drivers, routes)
+        score = {key: value for key, value in card.items() if key != "baselines"} | {"wall_time_s": round(time.monotonic() - started_s, 1)} | score
+        videos = _make_films(args, folder, [drive for drive, _ in drives])
+    except KeyboardInterrupt:
+        print(f"what is finished lies in {folder.partial}: the same command with --resume goes on", file=sys.stderr)
+        raise
+    page = report_html(f"{args.policy} drives {suite.name}", score, drives, videos=videos)
+    (folder.partial / "report.html").write_text(page, encoding="utf-8")
+    (folder.partial / "score.json").write_text(json.dumps(score, indent=2) + "\n", encoding="utf-8")
+    folder.finish()
     print(json.dumps(score, indent=2))
     return 0
 
 
-def _in_process_runner(args: argparse.Namespace) -> Runner:
+def _baselines(args: argparse.Namespace) -> list[str]:
+    return args.baselines.split(",") if args.baselines else []
+
+
+def _check_policy(args: argparse.Namespace) -> None:
+    """Raise UsageError, before anything is driven, where there is no such policy."""
     if args.policy == EXPERT:
-        return lambda route: _watched(route, lambda world, on_tick: engine.drive(None, world, look=_no_pictures, on_tick=on_tick))
-    from e2e_planner.policies import load_policy
-
-    policy = load_policy(args.policy)
-
-    def drive(route: RouteSpec) -> DriveResult:
-        world = build_world(route)
-        try:
-            rig = engine.rig_of(policy, world.vehicle)
-        except MimicError:
-            rig = None  # the engine scores the route as failed, with the reason
-        if rig is None:
-            return _watched(route, lambda _, on_tick: engine.drive(policy, world, look=_no_pictures, on_tick=on_tick))
-        with View(world, rig.cameras) as view:
-            return _watched(route, lambda _, on_tick: engine.drive(policy, world, look=view.pictures, pictures=args.pictures, on_tick=on_tick))
-
-    return drive
+        return
+    try:
+        policy = load_policy(args.policy)
+    except MimicError as error:
+        raise UsageError(f"--policy: {error}; or {EXPERT}") from error
+    if args.over_ros and getattr(policy, "needs_scene", False):
+        raise UsageError(f"--over-ros: '{args.policy}' reads the simulator's Scene, which no topic carries: drive it in process")
 
 
-def _ros_runner(args: argparse.Namespace, out: Path) -> Runner:
+def _routes(suite: Suite, seeds: Sequence[int]) -> list[RouteSpec]:
+    """The suite's routes with every seed, those of one town together; raises before anything is driven."""
+    try:
+        routes = suite.with_seeds(seeds)
+    except ContractError as error:
+        raise UsageError(f"--seeds: {error}") from error
+    for course in sorted({route.course for route in routes}):
+        load_road(course)
+    return sorted(routes, key=lambda route: route.course)
+
+
+def _drive_all(args: argparse.Namespace, folder: DriveFolder, drivers: Mapping[str, str], routes: Sequence[RouteSpec]) -> None:
+    """Make every drive that is not there yet, and save each as soon as it ends."""
+    for name in drivers:
+        (folder.partial / name).mkdir(exist_ok=True)
+    missing = {}
+    for route in routes:
+        for name, driver in drivers.items():
+            path = folder.path(name, route)
+            if not path.is_file() and not (name == EXPERT and folder.fetch_expert(path, route)):
+                missing[drive_job(driver, route, path, pictures=args.pictures if name == ROUTES else "as_is")] = (name, route)
+    over_ros = [job for job, (name, _) in missing.items() if args.over_ros and name == ROUTES]
+    total = len(drivers) * len(routes)
+    with tqdm(total=total, initial=total - len(missing), desc="drives", file=sys.stderr, bar_format=BAR, mininterval=0.5) as bar:
+
+        def note(outcome: Outcome) -> None:
+            name, route = missing[outcome.job]
+            _note(outcome, folder, name, route, is_expert=drivers[name] == EXPERT)
+
+        _run([job for job in missing if job not in over_ros], args, bar, note)
+        for job in over_ros:
+            note(_over_ros(job, args, folder, missing[job][1]))
+            bar.update()
+
+
+def _run(jobs: Sequence[Job], args: argparse.Namespace, bar: Any, note: Any) -> None:
+    """Run jobs under a progress bar, whose parts count too, and tell `note` each outcome."""
+    done = bar.n
+
+    def show(under_way: float) -> None:
+        bar.update(done + under_way - bar.n)
+
+    for outcome in run_jobs(jobs, processes=args.jobs, budget_s=args.budget_s, on_progress=show):
+        done += outcome.ended != AGAIN
+        note(outcome)
+    show(0.0)
+
+
+def _note(outcome: Outcome, folder: DriveFolder, name: str, route: RouteSpec, *, is_expert: bool) -> None:
+    """Say what became of a drive, and save what its process could not."""
+    if outcome.ended == FAILED:
+        failed_drive(route, outcome.text).save(folder.path(name, route))
+    elif outcome.ended == DONE and is_expert:
+        folder.keep_expert(folder.path(name, route), route)
+    if outcome.text != COMPLETED:
+        tqdm.write(f"{outcome.job.name}: {outcome.text}{': once more' if outcome.ended == AGAIN else ''}", file=sys.stderr)
+
+
+def _over_ros(job: Job, args: argparse.Namespace, folder: DriveFolder, route: RouteSpec) -> Outcome:
     from mimic.over_ros import drive_over_ros
 
-    def drive(route: RouteSpec) -> DriveResult:
-        route_dir = out / f"ros_{route.route_id}"
-        route_dir.mkdir()
-        return drive_over_ros(args.policy, route, route_dir, pictures=args.pictures)
-
-    return drive
-
-
-def _watched(route: RouteSpec, drive: Callable[..., DriveResult]) -> DriveResult:
-    """A drive with a progress bar in percent of the route."""
-    with tqdm(total=100, desc=route.route_id, unit="%", file=sys.stderr, bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}") as bar:
-
-        def on_tick(simulation: Simulation, plan: Plan) -> None:
-            bar.update(int(100 * simulation.progress_share) - bar.n)
-
-        return drive(build_world(route), on_tick)
+    logs = folder.partial / f"ros_{route.route_id}"
+    logs.mkdir(exist_ok=True)
+    try:
+        drive = drive_over_ros(args.policy, route, logs, pictures=args.pictures)
+    except MimicError as error:
+        return Outcome(job, FAILED, str(error))
+    drive.save(folder.path(ROUTES, route))
+    return Outcome(job, DONE, drive.ended)
 
 
-def _films(drives: list[DriveResult], out: Path) -> dict[str, str]:
-    videos = {}
-    for drive in drives:
-        name = drive.route.route_id
-        if len(drive):
-            videos[name] = f"{name}.mp4"
-            pictures = tqdm(film(drive, build_world(drive.route)), total=len(film_ticks(drive)), desc=f"film of {name}", unit="picture", file=sys.stderr)
-            write_video(pictures, out / videos[name])
-    return videos
+def _score(
+    folder: DriveFolder, drivers: Mapping[str, str], routes: Sequence[RouteSpec]
+) -> tuple[list[tuple[DriveResult, dict[str, float]]], dict[str, object]]:
+    """The drives of the policy, without plans and traces, and their figures; and the score."""
+    class_of = {route.route_id: route.scenario for route in routes}
+    figures: dict[str, Figures] = {name: {} for name in drivers}
+    drives, entries = [], {}
+    for route in tqdm(routes, desc="scores", unit="route", file=sys.stderr):
+        loaded = {name: DriveResult.load(folder.path(name, route)) for name in drivers}
+        for name, drive in loaded.items():
+            figures[name][route.route_id] = score_route(drive, loaded.get(EXPERT, loaded[ROUTES]))
+        drive, values = loaded[ROUTES], figures[ROUTES][route.route_id]
+        entries[route.route_id] = {
+            "scenario": route.scenario,
+            "ended": drive.ended,
+            "failure": failure_of(drive),
+            "canonical_hash": drive.canonical_hash(),
+            **{key: float(value) if np.isfinite(value) else None for key, value in values.items()},
+        }
+        drives.append((replace(drive, plans=drive.plans[:0], trace=Trace.of([])), values))
+    baselines = {
+        name: score_routes(figures[name], class_of=class_of) | paired_difference(figures[ROUTES], figures[name], class_of=class_of)
+        for name in drivers
+        if name != ROUTES or drivers[name] == EXPERT
+    }
+    if drivers[ROUTES] == EXPERT:
+        baselines = {EXPERT: baselines.pop(ROUTES), **baselines}
+    return drives, {**score_routes(figures[ROUTES], class_of=class_of), "baselines": baselines, "per_route": entries}
 
 
-def _no_pictures(moment: Moment) -> dict[str, np.ndarray]:
-    return {}
+def _make_films(args: argparse.Namespace, folder: DriveFolder, drives: Sequence[DriveResult]) -> dict[str, str]:
+    """Route id → film, relative to OUT, of the drives that are to have one."""
+    wanted = [drive for drive in drives if len(drive) and (args.videos == "all" or (args.videos == "failed" and failure_of(drive)))]
+    if not wanted:
+        return {}
+    (folder.partial / FILMS).mkdir(exist_ok=True)
+    paths = {drive.route.route_id: folder.partial / FILMS / f"{drive.route.route_id}.mp4" for drive in wanted}
+    jobs = [film_job(folder.path(ROUTES, drive.route), paths[drive.route.route_id]) for drive in wanted if not paths[drive.route.route_id].is_file()]
 
+    def note(outcome: Outcome) -> None:
+        if outcome.ended != DONE:
+            tqdm.write(f"{outcome.job.name}: {outcome.text}", file=sys.stderr)
 
-def _route_entry(drive: DriveResult, figures: dict[str, float]) -> dict[str, object]:
-    return {"scenario": drive.route.scenario, "ended": drive.ended, "failure": failure_of(drive), **_jsonable(figures)}
-
-
-def _jsonable(figures: dict[str, float]) -> dict[str, float | None]:
-    return {key: float(value) if np.isfinite(value) else None for key, value in figures.items()}
+    with tqdm(total=len(wanted), initial=len(wanted) - len(jobs), desc="films", file=sys.stderr, bar_format=BAR, mininterval=0.5) as bar:
+        _run(jobs, args, bar, note)
+    return {name: f"{FILMS}/{path.name}" for name, path in paths.items() if path.is_file()}
