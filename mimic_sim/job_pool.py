@@ -83,10 +83,11 @@ def run_jobs(jobs: Sequence[Job], *, processes: int, budget_s: float, on_progres
                     workers[i].begin(waiting.popleft())
             wait([worker.connection for worker in workers if worker.job], POLL_S)
             for worker in workers:
-                answer = worker.answer(budget_s)
-                if answer is None or worker.job is None:
+                job = worker.job
+                answer = None if job is None else worker.answer(budget_s)
+                if job is None or answer is None:
                     continue
-                job, worker.job = worker.job, None
+                worker.job = None
                 ended, text = answer
                 if ended != DONE:
                     worker.end()  # who knows what is left in there

@@ -1,4 +1,4 @@
-"""A drive as a film: the view from above the bonnet with the plan drawn in, and a map of the course in the corner."""
+"""A drive as a film: the view from above the bonnet with the plan drawn in, and beside it the view from above."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from mimic_contracts.action_spec import CAR
 from mimic_contracts.errors import require_package
 from mimic_contracts.rig import CameraSpec, Mounting
+from mimic_sim.birds_eye import BirdsEye
 from mimic_sim.drive_result import DriveResult
-from mimic_sim.road_network import Line
 from mimic_sim.view import View
 from mimic_sim.world import World
 
@@ -20,15 +20,15 @@ FILM_CAMERA = CameraSpec(
     name="film", height_px=360, width_px=640, horizontal_fov_rad=float(np.radians(72.0)), mounting=Mounting(x_m=1.0, y_m=0.0, z_m=1.7, pitch_rad=0.05)
 )
 PICTURE_CAMERA = CameraSpec(name="picture", height_px=540, width_px=960, horizontal_fov_rad=FILM_CAMERA.horizontal_fov_rad, mounting=FILM_CAMERA.mounting)
+FILM_SIZE = (FILM_CAMERA.width_px + FILM_CAMERA.height_px, FILM_CAMERA.height_px)  # the camera's picture, and a square
 FRAME_STEP_S = 0.4  # of the drive, between two pictures of the film
 FRAMES_PER_S = 12  # of the film: about five times as fast as the drive
 RIBBON_HALF_M = 0.85
 RIBBON_COLOUR = (70, 200, 120)
-INSET_SHARE = 0.36
 
 
 def write_video(pictures: Iterable[NDArray[np.uint8]], path: Path) -> None:
-    """Write pictures of FILM_CAMERA as MP4 (H.264 where this build of FFmpeg has it, else MPEG-4); it appears when it is whole."""
+    """Write pictures of FILM_SIZE as MP4 (H.264 where this build of FFmpeg has it, else MPEG-4); it appears when it is whole."""
     require_package("av", extra="sim", purpose="writing a video")
     import av
 
@@ -36,7 +36,8 @@ def write_video(pictures: Iterable[NDArray[np.uint8]], path: Path) -> None:
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     with av.open(str(partial), "w") as container:
         stream: Any = container.add_stream(codec, rate=FRAMES_PER_S)
-        stream.width, stream.height, stream.pix_fmt = FILM_CAMERA.width_px, FILM_CAMERA.height_px, "yuv420p"
+        stream.width, stream.height = FILM_SIZE
+        stream.pix_fmt = "yuv420p"
         stream.bit_rate = 1_000_000
         for picture in pictures:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
@@ -49,19 +50,20 @@ def film_ticks(drive: DriveResult) -> range:
     return range(0, len(drive), max(round(FRAME_STEP_S / drive.route.tick_s), 1))
 
 
-def film(drive: DriveResult, world: World, camera: CameraSpec = FILM_CAMERA) -> Iterator[NDArray[np.uint8]]:
-    """(H, W, 3) uint8 RGB pictures of a drive at its film_ticks."""
-    with View(world, [camera]) as view:
+def film(drive: DriveResult, world: World) -> Iterator[NDArray[np.uint8]]:
+    """(H, W, 3) uint8 RGB pictures of FILM_SIZE, of a drive at its film_ticks."""
+    above = BirdsEye(world, size_px=FILM_CAMERA.height_px)
+    with View(world, [FILM_CAMERA]) as view:
         for i in film_ticks(drive):
-            yield picture_at(drive, world, i, view=view, camera=camera)
+            picture = picture_at(drive, i, view=view, camera=FILM_CAMERA)
+            yield np.concatenate([picture, above.picture(drive.moment(i), drive.plans[i])], axis=1)
 
 
-def picture_at(drive: DriveResult, world: World, index: int, *, view: View, camera: CameraSpec) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB: one tick of a drive with plan, map and figures."""
+def picture_at(drive: DriveResult, index: int, *, view: View, camera: CameraSpec) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB: one tick of a drive with plan and figures."""
     c = drive.columns
     picture = view.picture(camera, drive.moment(index))
     draw_plan(picture, drive.plans[index], camera)
-    _draw_map(picture, world.lane_line, c["x_m"][: index + 1], c["y_m"][: index + 1])
     text = f"{c['speed_mps'][index] * 3.6:4.0f} km/h   {c['rear_offset_m'][index]:+.2f} m   {c['mode'][index]}   {drive.route.route_id}"
     scale = camera.height_px / 720.0
     place = (round(18 * scale), camera.height_px - round(20 * scale))
@@ -92,22 +94,3 @@ def project(points_m: NDArray[np.float64], camera: CameraSpec) -> NDArray[np.flo
     forward = np.where(forward > 0.3, forward, np.nan)
     k = camera.intrinsics()
     return np.stack([k[0, 2] - k[0, 0] * left / forward, k[1, 2] - k[1, 1] * up / forward], axis=1)
-
-
-def _draw_map(picture: NDArray[np.uint8], line: Line, x_m: NDArray[np.float64], y_m: NDArray[np.float64]) -> None:
-    """The course, what was driven of it, and the car, in the upper right corner."""
-    size = round(picture.shape[0] * INSET_SHARE)
-    low, high = np.array([line.x_m.min(), line.y_m.min()]), np.array([line.x_m.max(), line.y_m.max()])
-    scale = 0.88 * size / (high - low).max()
-    middle = (low + high) / 2.0
-
-    def pixels(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.int32]:
-        return np.round(np.stack([size / 2 + scale * (x - middle[0]), size / 2 - scale * (y - middle[1])], axis=1) * 16).astype(np.int32)
-
-    inset = picture[8 : 8 + size, -8 - size : -8]
-    inset[:] = inset // 3 + 20
-    road = np.ascontiguousarray(inset)
-    cv2.polylines(road, [pixels(line.x_m, line.y_m)], line.closed, (170, 170, 170), 2, cv2.LINE_AA, shift=4)
-    cv2.polylines(road, [pixels(x_m, y_m)], False, RIBBON_COLOUR, 2, cv2.LINE_AA, shift=4)
-    cv2.circle(road, tuple(int(v) for v in pixels(x_m[-1:], y_m[-1:])[0]), 5 * 16, (255, 200, 60), -1, cv2.LINE_AA, shift=4)
-    inset[:] = road
