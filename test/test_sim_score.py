@@ -349,7 +349,7 @@ def test_drive_scores_the_expert(tmp_path: Path, capsys: pytest.CaptureFixture[s
     figures = {d.route.route_id: score_route(d, saved["expert"][name]) for name, d in saved["routes"].items()}
     again = score_routes(figures, class_of={"a_s1": "", "a_s2": ""})
     assert again == {key: score[key] for key in again}, "the rows beside the score are enough to make it again"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "short.yaml"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["expert_drives", "out", "short.yaml"]
 
 
 def record(tmp_path: Path, *given: str) -> argparse.Namespace:
