@@ -43,6 +43,8 @@ def _load_class(text: str) -> Policy:
         raise MimicError(f"policy: module '{module_name}' has no class '{class_name}'") from error
     except TypeError as error:
         raise MimicError(f"policy: '{text}' cannot be made without arguments: {error}") from error
+    except Exception as error:  # a user's policy may raise anything
+        raise MimicError(f"policy: '{text}' cannot be made: {type(error).__name__}: {error}") from error
     if not isinstance(policy, Policy):
         raise MimicError(f"policy: '{text}' lacks some of spec, rig_name, reset() and plan(observation)")
     return policy

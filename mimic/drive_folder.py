@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +72,14 @@ class DriveFolder:
         """Put the expert's drive of a route at a path, when an earlier run has made it."""
         kept = self._kept(route)
         if kept.is_file():
-            _link(kept, path)
+            link_drive(kept, path)
         return path.is_file()
 
     def keep_expert(self, path: Path, route: RouteSpec) -> None:
         """Keep the expert's drive at a path for later runs."""
         kept = self._kept(route)
         kept.parent.mkdir(exist_ok=True)
-        _link(path, kept)
+        link_drive(path, kept)
 
     def finish(self) -> None:
         """All is there: it appears under its own name."""
@@ -110,15 +111,23 @@ def simulator_hash() -> str:
     return digest.hexdigest()[:16]
 
 
-def file_hash(policy: str) -> str:
-    """Hash over the files of a policy that is a file or a directory; empty for any other."""
-    path = Path(policy)
-    files = sorted(path.glob("*.onnx")) + sorted(path.glob("*.json")) if path.is_dir() else [path] if path.is_file() else []
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16] if files else ""
+def policy_hash(policy: str) -> str:
+    """Hash over the files that a policy is: its model, the module of its class, or the source code of the built-in ones."""
+    path, (module, colon, _) = Path(policy), policy.partition(":")
+    if path.is_dir():
+        files = [*path.glob("*.onnx"), *path.glob("*.json")]
+    elif path.is_file():
+        files = [path]
+    elif colon:
+        spec = find_spec(module)
+        files = [] if spec is None or spec.origin is None else [Path(spec.origin)]
+    else:
+        files = list((Path(__file__).parents[1] / "e2e_planner").rglob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()[:16]
 
 
-def _link(source: Path, target: Path) -> None:
-    """The same files under another name, the rows last."""
+def link_drive(source: Path, target: Path) -> None:
+    """A saved drive under another name, too, the rows last; where there is one already, it stays."""
     target.parent.mkdir(exist_ok=True)
     for suffix in (TRACE_SUFFIX, source.suffix):
         with suppress(FileExistsError):

@@ -130,7 +130,7 @@ def _drive_section(drive: DriveResult, figures: Mapping[str, float], video: str 
 
 def _curve(caption: str, x: NDArray[np.float64], y: NDArray[np.float64], *, marks: Sequence[float]) -> str:
     """A line over the way driven, with horizontal marks."""
-    every = max(len(x) // 1500, 1)
+    every = max(2 * len(x) // WIDTH_PX, 1)
     x, y = x[::every], y[::every]
     low, high = min(float(y.min()), *marks), max(float(y.max()), *marks)
     room = 0.05 * (high - low) + 1e-9

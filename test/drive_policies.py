@@ -77,3 +77,8 @@ class WrongSpec(Slow):
 
 class WrongRig(Slow):
     rig_name = "quad"
+
+
+class Unborn(Slow):
+    def __init__(self) -> None:
+        raise RuntimeError("no model")

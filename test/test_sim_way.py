@@ -186,15 +186,14 @@ def test_a_start_beyond_the_end_is_refused() -> None:
         world_of(start_m=400.0)
 
 
-def test_a_suite_drives_through_a_town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mimic_sim.world.load_road", lambda course: TURNS)
-    suite = tmp_path / "town.yaml"
-    suite.write_text("name: town\nroutes:\n  - {route_id: a, course: by hand, start_lane: road_0, end_lane: road_1}\n")
+def test_a_suite_drives_through_a_town(tmp_path: Path) -> None:
+    suite, town = tmp_path / "town.yaml", Path(__file__).parent / "street.net.xml.gz"
+    suite.write_text(f"name: town\nroutes:\n  - {{route_id: a, course: {town}, start_lane: west-lights_2, end_lane: west-lights_2, length_m: 10}}\n")
     parser = argparse.ArgumentParser()
     drive_command.add_arguments(parser)
     out = tmp_path / "out"
     assert drive_command.run(parser.parse_args(["--policy", "expert", "--suite", str(suite), "--no-video", "--out", str(out)])) == 0
-    assert DriveResult.load(out / "routes" / "a_s1.parquet").route.end_lane == "road_1"
+    assert DriveResult.load(out / "routes" / "a_s1.parquet").route.end_lane == "west-lights_2"
 
 
 def test_recordings_in_a_town_are_random_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ import numpy as np
 from tqdm import tqdm
 
 from e2e_planner.policies import BUILT_IN, load_policy
-from mimic.drive_folder import DriveFolder, file_hash, simulator_hash
+from mimic.drive_folder import DriveFolder, link_drive, policy_hash, simulator_hash
 from mimic.drive_jobs import EXPERT, drive_job, failed_drive, film_job
 from mimic.drive_replay import replay
 from mimic_contracts.errors import ContractError, MimicError, UsageError
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     routes = _routes(suite, seeds)
     card = {
         "policy": args.policy,
-        "policy_hash": file_hash(args.policy),
+        "policy_hash": policy_hash(args.policy),
         "baselines": _baselines(args),
         "suite": suite.name,
         "suite_hash": suite.file_hash,
@@ -121,8 +121,6 @@ def run(args: argparse.Namespace) -> int:
     folder.begin(card, resume=args.resume)
     started_s = time.monotonic()
     drivers = {ROUTES: args.policy, EXPERT: EXPERT, **{name: name for name in _baselines(args) if name != args.policy}}
-    if args.policy == EXPERT:
-        del drivers[EXPERT]
     try:
         _drive_all(args, folder, drivers, routes)
         drives, score = _score(folder, drivers, routes)
@@ -170,14 +168,15 @@ def _drive_all(args: argparse.Namespace, folder: DriveFolder, drivers: Mapping[s
     """Make every drive that is not there yet, and save each as soon as it ends."""
     for name in drivers:
         (folder.partial / name).mkdir(exist_ok=True)
+    is_expert = args.policy == EXPERT  # then ROUTES are the expert's, anew
     missing = {}
     for route in routes:
         for name, driver in drivers.items():
             path = folder.path(name, route)
-            if not path.is_file() and not (name == EXPERT and folder.fetch_expert(path, route)):
+            if not path.is_file() and not (name == EXPERT and (is_expert or folder.fetch_expert(path, route))):
                 missing[drive_job(driver, route, path, pictures=args.pictures if name == ROUTES else "as_is")] = (name, route)
     over_ros = [job for job, (name, _) in missing.items() if args.over_ros and name == ROUTES]
-    total = len(drivers) * len(routes)
+    total = (len(drivers) - is_expert) * len(routes)
     with tqdm(total=total, initial=total - len(missing), desc="drives", file=sys.stderr, bar_format=BAR, mininterval=0.5) as bar:
 
         def note(outcome: Outcome) -> None:
@@ -188,9 +187,11 @@ def _drive_all(args: argparse.Namespace, folder: DriveFolder, drivers: Mapping[s
         for job in over_ros:
             note(_over_ros(job, args, folder, missing[job][1]))
             bar.update()
+    for route in routes if is_expert else []:
+        link_drive(folder.path(ROUTES, route), folder.path(EXPERT, route))
 
 
-def _run(jobs: Sequence[Job], args: argparse.Namespace, bar: Any, note: Any) -> None:
+def _run(jobs: Sequence[Job], args: argparse.Namespace, bar: Any, note: Callable[[Outcome], None]) -> None:
     """Run jobs under a progress bar, whose parts count too, and tell `note` each outcome."""
     done = bar.n
 
@@ -236,7 +237,7 @@ def _score(
     for route in tqdm(routes, desc="scores", unit="route", file=sys.stderr):
         loaded = {name: DriveResult.load(folder.path(name, route)) for name in drivers}
         for name, drive in loaded.items():
-            figures[name][route.route_id] = score_route(drive, loaded.get(EXPERT, loaded[ROUTES]))
+            figures[name][route.route_id] = score_route(drive, loaded[EXPERT])
         drive, values = loaded[ROUTES], figures[ROUTES][route.route_id]
         entries[route.route_id] = {
             "scenario": route.scenario,
@@ -249,10 +250,8 @@ def _score(
     baselines = {
         name: score_routes(figures[name], class_of=class_of) | paired_difference(figures[ROUTES], figures[name], class_of=class_of)
         for name in drivers
-        if name != ROUTES or drivers[name] == EXPERT
+        if name != ROUTES
     }
-    if drivers[ROUTES] == EXPERT:
-        baselines = {EXPERT: baselines.pop(ROUTES), **baselines}
     return drives, {**score_routes(figures[ROUTES], class_of=class_of), "baselines": baselines, "per_route": entries}
 
 
