@@ -21,6 +21,7 @@ through the camera, planner and vehicle interface nodes as processes of their ow
 import argparse
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -218,7 +219,8 @@ def _over_ros(job: Job, args: argparse.Namespace, folder: DriveFolder, route: Ro
     from mimic.over_ros import drive_over_ros
 
     logs = folder.partial / f"ros_{route.route_id}"
-    logs.mkdir(exist_ok=True)
+    shutil.rmtree(logs, ignore_errors=True)  # of an attempt that was interrupted
+    logs.mkdir()
     try:
         drive = drive_over_ros(args.policy, route, logs, pictures=args.pictures)
     except MimicError as error:
@@ -246,7 +248,7 @@ def _score(
             "canonical_hash": drive.canonical_hash(),
             **{key: float(value) if np.isfinite(value) else None for key, value in values.items()},
         }
-        drives.append((replace(drive, plans=drive.plans[:0], trace=Trace.of([])), values))
+        drives.append((replace(drive, plans=drive.plans[:0].copy(), trace=Trace.of([])), values))
     baselines = {
         name: score_routes(figures[name], class_of=class_of) | paired_difference(figures[ROUTES], figures[name], class_of=class_of)
         for name in drivers
