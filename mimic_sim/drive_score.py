@@ -4,7 +4,7 @@ Of one drive (`score_route`; way, share and speed are measured up to where the d
 
 | key | definition |
 |---|---|
-| is_success | 1 when the whole route was driven without an event that the ego is to blame for (too slow is no such event) |
+| is_success | 1 when the whole route was driven without an event that the ego is to blame for (too slow is no such event), and by its scenario's own test |
 | is_completed | 1 when the whole route was driven |
 | route_completion | RC: progress along the way over the route's length, 0 to 1, up to the first collision that the ego is to blame for |
 | driving_score | 100 · RC · P, P = in_lane_share / (1 + Σ c) after CARLA leaderboard 2.1; c: see below |
@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from bag_tools.metrics import flicker_times_s
 from mimic_sim.drive_result import DriveResult
 from mimic_sim.events import COLLISIONS, KINDS, PENALTIES, SCENARIO_TIMEOUT
+from mimic_sim.scenarios import load_scenario
 from mimic_sim.world import COMPLETED, TIME_LIMIT
 from vehicle_interface.modes import EMERGENCY_STOP, MINIMAL_RISK_STOP
 
@@ -62,7 +63,7 @@ def score_route(drive: DriveResult, expert: DriveResult) -> dict[str, float]:
     speed_ratio = _time_to(expert, way_m) / duration_s if has_driven and len(expert) else np.nan
     is_completed = drive.ended == COMPLETED
     return {
-        "is_success": float(is_completed and not any(counts.values())),
+        "is_success": float(not failure_of(drive)),
         "is_completed": float(is_completed),
         "route_completion": completion,
         "driving_score": driving_score(completion=completion, in_lane_share=in_lane, speed_ratio=speed_ratio, counts=counts) if has_driven else 0.0,
@@ -106,9 +107,13 @@ def route_completion(drive: DriveResult) -> float:
 
 
 def failure_of(drive: DriveResult) -> str:
-    """Why a drive was no success, in words: how it ended and everything that the ego is to blame for; empty for a success."""
-    ending = [] if drive.ended == COMPLETED else [drive.ended]
-    return "; ".join([*ending, *(str(event) for event in sorted(drive.events, key=lambda event: event.time_s) if event.at_fault)])
+    """Why a drive was no success, in words: how it ended, everything that the ego is to blame for, and what its scenario's
+    own test says; empty for a success."""
+    reasons = [] if drive.ended == COMPLETED else [drive.ended]
+    reasons += [str(event) for event in sorted(drive.events, key=lambda event: event.time_s) if event.at_fault]
+    if drive.route.scenario and len(drive):
+        reasons.append(load_scenario(drive.route.scenario).fault(drive))
+    return "; ".join(reason for reason in reasons if reason)
 
 
 def comfort_share(time_s: NDArray[np.float64], speed_mps: NDArray[np.float64], yaw_rate_radps: NDArray[np.float64]) -> float:

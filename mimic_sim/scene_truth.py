@@ -107,7 +107,8 @@ def _outline(path: Path) -> Points:
 
 def _in_frame(points_m: Points, ego: Points) -> Points:
     """(N, 2) points of the world in the vehicle frame."""
-    return to_frame(np.column_stack([points_m[:, :2], np.zeros(len(points_m))]), ego)[:, :2]
+    c, s = np.cos(ego[2]), np.sin(ego[2])
+    return (points_m[:, :2] - ego[:2]) @ np.array([[c, -s], [s, c]])
 
 
 def _is_near(points_m: Points, reach_m: float) -> bool:

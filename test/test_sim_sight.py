@@ -15,7 +15,11 @@ from mimic_sim.looks import look_of
 from mimic_sim.moment import Moment
 from mimic_sim.right_of_way import Link
 from mimic_sim.road_network import Signal
-from mimic_sim.sight import CONFIRM_S, Sight
+from mimic_sim.route_spec import RouteSpec
+from mimic_sim.routing import random_way
+from mimic_sim.scene_truth import SceneTruth
+from mimic_sim.sight import CONFIRM_S, Seen, Sight
+from mimic_sim.world import build_world, load_road
 
 TICK_S = 0.1
 NO_WALLS = np.zeros((0, 5))
@@ -116,3 +120,23 @@ def test_lights_are_seen_when_they_can_be(x_m: float, yaw_rad: float, blocker: t
 def test_lights_mean_what_sumo_says(shown: str, state: str) -> None:
     eye = sight(heads=((signal(20.0, np.pi, 1), "way", Link(signal_id="lights", index=1)),))
     assert eye.look(moment(lights="r" + shown)).light_states() == {"way": state}
+
+
+def test_a_scene_is_what_is_seen_in_the_frame_of_the_car() -> None:
+    pytest.importorskip("sumolib")
+    route = RouteSpec(course="train_1", start_lane=(way := random_way(load_road("train_1"), np.random.default_rng(3), length_m=400.0))[0], end_lane=way[1])
+    world = build_world(route)
+    start = world.start()
+    people = [actor("7", *(start.pose[:2] + 20.0 * np.array([np.cos(start.yaw_rad), np.sin(start.yaw_rad)])), yaw_rad=start.yaw_rad)]
+    now = Moment(stamp_ns=0, ego=start, actors=tuple(people))
+    scene = SceneTruth(world).scene(Seen(now), station_lane=world.way.lanes[0].lane_id)
+    (agent,) = scene.agents
+    assert (agent.x_m, agent.y_m, agent.yaw_rad) == pytest.approx((20.0, 0.0, 0.0), abs=1e-6)
+    ahead = {lane.lane_id: lane for lane in scene.lanes if lane.on_route}
+    assert world.way.lanes[0].lane_id in ahead and set(ahead) <= {lane.lane_id for lane in world.way.lanes}
+    for lane in scene.lanes:
+        back = from_frame(np.column_stack([lane.centre_m, np.zeros(len(lane.centre_m))]), start.pose)[:, :2]
+        true = world.network.lane(lane.lane_id).centre_m
+        assert np.abs(back[:, None] - true[None]).sum(axis=2).min(axis=1).max() < 1e-6
+    own = ahead[world.way.lanes[0].lane_id].centre_m
+    assert np.abs(own[np.argmin(np.hypot(*own.T)), 1]) < 0.5, "the car stands on its lane"
