@@ -50,10 +50,10 @@ if [ -n "$bag" ]; then
   exit 0
 fi
 
-step "Recording the expert's drives over ROS"
-mimic sim record --towns course --drivers expert --hours 0.17 --seed 1 --disturb --out "$out/drives"
+step "Recording the expert's drives"
+mimic sim record --towns course --hours 0.17 --seed 1 --disturb --image-rate 10 --out "$out/drives"
 step "Extracting training data from the recorded bags"
-mimic extract "$out"/drives/* --topics config/topics/simulator.yaml --out "$out/store"
+mimic extract "$out"/drives/drive_* --topics config/topics/simulator.yaml --out "$out/store"
 step "Learning to drive like the expert"
 mimic train config/recipes/course.yaml --data "$out/store" --out "$out/run"
 step "Scoring on a drive that it never saw"

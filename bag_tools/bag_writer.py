@@ -60,6 +60,13 @@ class BagWriter:
         self._writer.write(self._connections[topic], log_ns, data)
         self.counts[topic] += 1
 
+    def abort(self) -> None:
+        """Leave nothing behind; after close() it does nothing."""
+        if self._writer is not None:
+            self._writer.abort()
+            self._writer = None
+            shutil.rmtree(self._home, ignore_errors=True)
+
     def close(self) -> None:
         """Finish the index and give the bag its name; a second call does nothing."""
         if self._writer is None:

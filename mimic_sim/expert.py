@@ -48,6 +48,10 @@ class Style:
     reaction_s: float = 0.4
 
 
+STYLES = {"calm": Style()}
+CALM = "calm"
+
+
 @dataclass(frozen=True, eq=False)
 class DrivingLine:
     """The line that the expert wants to drive: the line itself, speed_mps (N,) along it and its acceleration (N,)."""
@@ -132,9 +136,13 @@ def plan(driving: DrivingLine, ego: EgoMotion, *, stamp_ns: int, ahead: Ahead = 
         "acceleration_mps2": acceleration,
         "curvature_1pm": np.interp(driven_m, way, curvature),
     }
-    values = np.stack([columns[channel] for channel in CAR.channels], axis=1)
-    soon = CAR.times_s <= EMERGENCY_AHEAD_S
-    is_emergency = bool(acceleration[soon].min() < CALM_BRAKING_MPS2)
+    return plan_of(np.stack([columns[channel] for channel in CAR.channels], axis=1), stamp_ns=stamp_ns)
+
+
+def plan_of(values: NDArray[np.float64], *, stamp_ns: int) -> Plan:
+    """The expert's plan of these values (21, 6) of CAR: an emergency when it brakes hard at once."""
+    acceleration_mps2 = values[CAR.times_s <= EMERGENCY_AHEAD_S, CAR.channels.index("acceleration_mps2")]
+    is_emergency = bool(acceleration_mps2.min() < CALM_BRAKING_MPS2)
     return replace(Plan.single(stamp_ns=stamp_ns, spec=CAR, values=values, model_id=MODEL_ID), is_emergency=is_emergency)
 
 

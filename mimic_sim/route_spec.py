@@ -11,6 +11,7 @@ from mimic_contracts.errors import ContractError, MimicError
 from mimic_contracts.validation import check_choice, check_integer, check_number, check_text
 from mimic_sim.camera_effects import CAMERAS
 from mimic_sim.course import COURSES
+from mimic_sim.expert import STYLES
 from mimic_sim.looks import LOOKS
 from mimic_sim.scenarios import scenario_names
 from mimic_sim.scenery import SCENERIES
@@ -27,6 +28,7 @@ class RouteSpec:
     vehicles, pedestrians: how many others there are in a town. time_limit_s 0: twice the time on
     an empty road, and 20 s more, in a town 110 s.
     is_disturbed: seeded pushes, for recordings. scenario: the class that the route is counted in; empty: none.
+    driver: a style of the expert; empty: calm, and in a recording: not told.
     passes_m: stretches [from, to] of the progress on which leaving the lane is necessary, and so no fault.
     """
 
@@ -47,6 +49,7 @@ class RouteSpec:
     time_limit_s: float = 0.0
     vehicle: str = "simulator"
     is_disturbed: bool = False
+    driver: str = ""
     scenario: str = ""
     passes_m: tuple[tuple[float, float], ...] = ()
 
@@ -72,6 +75,8 @@ class RouteSpec:
         check_number("route.length_m", self.length_m, low=0.0, high=1e5)
         check_number("route.tick_s", self.tick_s, low=0.01, high=0.2)
         check_number("route.time_limit_s", self.time_limit_s, low=0.0, high=1e6)
+        if self.driver:
+            check_choice("route.driver", self.driver, tuple(STYLES))
         if self.scenario:
             check_choice("route.scenario", self.scenario, scenario_names())
         object.__setattr__(self, "passes_m", _stretches(self.passes_m))

@@ -85,7 +85,7 @@ class Sight:
         for actor_id in [a for a, last_s in self._last_s.items() if time_s - last_s >= CONFIRM_S - 1e-6]:
             del self._since_s[actor_id], self._last_s[actor_id]
         seen = tuple(a for a in moment.actors if time_s - self._since_s.get(a.actor_id, np.inf) >= CONFIRM_S - 1e-6)
-        return Seen(replace(moment, actors=seen), tuple(self._lights(moment)))
+        return Seen(replace(moment, actors=seen), tuple(self.lights(moment)))
 
     def _visible(self, moment: Moment) -> set[str]:
         """Ids of who is visible at this moment from any camera."""
@@ -112,8 +112,8 @@ class Sight:
         away = np.hypot(self.walls[:, 0] - moment.ego.x_m, self.walls[:, 1] - moment.ego.y_m)
         return self.walls[away < REACH_M]
 
-    def _lights(self, moment: Moment) -> list[tuple[Signal, str, str]]:
-        """The visible heads that hold the way."""
+    def lights(self, moment: Moment) -> list[tuple[Signal, str, str]]:
+        """The visible heads that hold the way, as of Seen."""
         found = []
         blockers = [a for a in moment.actors if a.kind in ("van", "truck", "bus")]
         boxes = np.array([(a.x_m, a.y_m, a.yaw_rad, a.length_m, a.width_m) for a in blockers]).reshape(-1, 5)

@@ -16,12 +16,18 @@ from numpy.typing import NDArray
 from mimic_contracts.errors import MimicError, require_package
 from mimic_contracts.scene import INDICATORS
 from mimic_sim.actors import Actor
+from mimic_sim.ego import EgoMotion
 from mimic_sim.moment import Moment
 
 METADATA_KEY = b"mimic_drive_trace"
 NEAR_M = 200.0
 STEPS = {"x_m": 1e3, "y_m": 1e3, "yaw_rad": 1e4, "speed_mps": 1e2}  # units per metre, radian, metre per second
 COLUMNS = ("who", "tick", *STEPS, "lights")
+
+
+def is_near(actor: Actor, ego: EgoMotion) -> bool:
+    """Whether a road user is near enough to be kept, and so to be seen at all."""
+    return abs(actor.x_m - ego.x_m) < NEAR_M and abs(actor.y_m - ego.y_m) < NEAR_M
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +50,7 @@ class Trace:
             if moment.signals != shown:
                 signals[tick] = shown = moment.signals
             for actor in moment.actors:
-                if abs(actor.x_m - moment.ego.x_m) < NEAR_M and abs(actor.y_m - moment.ego.y_m) < NEAR_M:
+                if is_near(actor, moment.ego):
                     who, _ = looks.setdefault(actor.actor_id, (len(looks), actor))
                     values = (round(getattr(actor, name) * per) for name, per in STEPS.items())
                     rows.append((who, tick, *values, 2 * INDICATORS.index(actor.indicator) + actor.brake))

@@ -39,7 +39,7 @@ from mimic_sim.scene_truth import SceneTruth
 from mimic_sim.sight import Seen, Sight
 from mimic_sim.staging import Cast, Empty
 from mimic_sim.sumo_network import load_network, town_path
-from mimic_sim.trace import Trace
+from mimic_sim.trace import Trace, is_near
 from mimic_sim.traffic import Traffic, TrafficSpec
 from vehicle_interface.adapters import Twist2D
 
@@ -144,7 +144,7 @@ def world_on(network: RoadNetwork, route: RouteSpec) -> World:
         way = closed_way(network, EGO_LANE)
         length_m = way.end_m * route.laps
     walls = building_walls(network, seed=route.seed) if network.sumo_file is not None else NO_BOXES
-    driving = expert.driving_line(way.line, speed_limits_mps=way.speed_limits_mps(), style=expert.Style())
+    driving = expert.driving_line(way.line, speed_limits_mps=way.speed_limits_mps(), style=expert.STYLES[route.driver or expert.CALM])
     return World(
         route,
         network,
@@ -343,7 +343,8 @@ class Simulation:
         return traffic
 
     def _all_actors(self) -> tuple[Actor, ...]:
-        return (*self._scripted, *(() if self._traffic is None else self._traffic.actors()), *self.world.parked)
+        others = (*self._scripted, *(() if self._traffic is None else self._traffic.actors()), *self.world.parked)
+        return tuple(actor for actor in others if is_near(actor, self.ego))
 
     def _move_along(self) -> float:
         """Follow the ego along the way; returns how far beside it the ego is, left positive."""

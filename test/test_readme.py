@@ -47,7 +47,7 @@ def test_links_of_the_readme_lead_somewhere() -> None:
 def test_the_whole_way_from_a_recorded_drive_to_a_driven_one(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     bags = []
     for seed, split in enumerate(("train", "val", "test")):
-        record = ["--towns", "course", "--drivers", "expert", "--hours", "0.003", "--seed", str(seed), "--disturb", "--out", str(tmp_path / split)]
+        record = ["--towns", "course", "--hours", "0.003", "--seed", str(seed), "--disturb", "--image-rate", "10", "--out", str(tmp_path / split)]
         assert main(["sim", "record", *record]) == 0
         bags.append((tmp_path / split / "drive_0000").rename(tmp_path / f"bag_{split}"))
     topics = yaml.safe_load((config_dir() / "topics" / "simulator.yaml").read_text(encoding="utf-8"))

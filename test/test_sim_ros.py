@@ -78,7 +78,7 @@ def test_lockstep_over_ros_gives_the_numbers_of_the_engine(tmp_path: Path, monke
 @pytest.mark.ros
 def test_a_recording_holds_every_tick(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "drives"
-    assert main(["sim", "record", "--towns", "course", "--drivers", "expert", "--hours", "0.0005", "--seed", "3", "--out", str(out)]) == 0
+    assert main(["sim", "record", "--towns", "course", "--hours", "0.0005", "--seed", "3", "--over-ros", "--image-rate", "10", "--out", str(out)]) == 0
     assert json.loads(capsys.readouterr().out)["drives"] == 1
     assert [p.name for p in tmp_path.iterdir()] == ["drives"]
     bag = out / "drive_0000"
