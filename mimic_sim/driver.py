@@ -111,6 +111,8 @@ class Driver:
         """Take in what can be seen now, once per tick, in order."""
         moment = seen.moment
         time_s = moment.stamp_ns / 1e9
+        if time_s % expert.LOOKS_AWAY_EVERY_S < self._style.away_s:
+            return
         self._glance(time_s, seen.light_states())
         self._note_who_stands(time_s, moment.actors)
         bumper_m = self._line.project(moment.ego.x_m, moment.ego.y_m)[0] + self._front_m
@@ -225,6 +227,8 @@ class Driver:
 
     def _is_held_by_sign(self, index: int, junction: Junction, now: Now) -> bool:
         memory = self._memory
+        if now.ego.speed_mps < self._style.rolling_mps and junction.stop_m - now.bumper_m < AT_LINE_M:
+            memory.stood_since_s.setdefault(index, -np.inf)  # that will do, it thinks
         if now.ego.speed_mps < STANDING_MPS / 2.0 and junction.stop_m - now.bumper_m < AT_LINE_M:
             memory.stood_since_s.setdefault(index, now.time_s)
         since_s = memory.stood_since_s.get(index, now.time_s)

@@ -45,11 +45,21 @@ class Style:
     speed_gain_1ps: float = 0.7
     gap_s: float = 1.4  # to the one ahead
     standing_gap_m: float = 2.5
-    reaction_s: float = 0.4
+    reaction_s: float = 0.4  # to lights
+    rolling_mps: float = 0.0  # how fast it still is where a stop sign asks for standing
+    away_s: float = 0.0  # how long it looks away, once every LOOKS_AWAY_EVERY_S
 
 
-STYLES = {"calm": Style()}
+LOOKS_AWAY_EVERY_S = 9.0
 CALM = "calm"
+# Drivers as there are: good ones, and some that a learner must not become.
+STYLES = {
+    CALM: Style(),
+    "assertive": Style(lateral_acceleration_mps2=2.6, acceleration_mps2=1.7, braking_mps2=2.0, jerk_mps3=3.5, speed_share=1.05, gap_s=1.0, standing_gap_m=2.0),
+    "tailgater": Style(acceleration_mps2=1.7, braking_mps2=2.4, jerk_mps3=3.5, speed_share=1.08, gap_s=0.5, standing_gap_m=1.5),
+    "rolling": Style(rolling_mps=2.0),
+    "distracted": Style(reaction_s=1.2, away_s=1.5),
+}
 
 
 @dataclass(frozen=True, eq=False)
