@@ -1,15 +1,19 @@
 """What scenarios are made of: sites in a town, and actors that follow a script along a line."""
 
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from mimic_contracts.motion import to_frame
 from mimic_sim.actors import Actor
 from mimic_sim.moment import Moment
-from mimic_sim.right_of_way import Conflict, Link, link_of
+from mimic_sim.right_of_way import Conflict, Link, link_of, waiting_lines
 from mimic_sim.road_network import Lane, Line, RoadNetwork
-from mimic_sim.routing import TURN_RAD, turn_rad
+from mimic_sim.routing import TURN_RAD, Way, open_way, shortest_way, turn_rad
+
+if TYPE_CHECKING:
+    from mimic_sim.world import World
 
 SIZES_M = {  # length, width, height
     "car": (4.5, 1.8, 1.5),
@@ -22,7 +26,10 @@ SIZES_M = {  # length, width, height
 BRAKE_LIGHT_MPS2 = -0.5
 STANDING_GAP_M = 2.5
 BEFORE_END_M = 25.0
-EGO_MIDDLE_M, EGO_HALF_M = 1.4, 2.3  # of a car, from its rear axle
+BEYOND_M = 45.0  # after a junction, until the route ends
+SETTING_OFF_S = 0.6  # until an acceleration is there, by its limited jerk and the car's latency
+EGO_MIDDLE_M, EGO_HALF_M, EGO_HALF_WIDTH_M = 1.4, 2.3, 0.95  # of a car, from its rear axle
+STEP_M = 0.7  # of somebody on foot
 IN_LANE_M = 2.2  # nearer than this to the line is on it
 
 
@@ -101,6 +108,37 @@ def site_through(turning: Turning, rng: np.random.Generator, *, before_m: tuple[
     return Site(start_lane=turning.from_lane.lane_id, end_lane=turning.to_lane.lane_id, start_m=round(start_m, 1))
 
 
+def way_of(network: RoadNetwork, site: Site) -> Way:
+    """The way that a route there takes."""
+    return open_way(network, shortest_way(network, site.start_lane, site.end_lane))
+
+
+def ending_beyond(network: RoadNetwork, site: Site) -> Site:
+    """The site without what follows BEYOND_M after its first junction, or with the next junction."""
+    way = way_of(network, site)
+    after_m = way.manoeuvres[0].end_m
+    end_m = after_m + float(np.clip(way.end_m - BEFORE_END_M - after_m, 8.0, BEYOND_M))
+    return replace(site, length_m=round(end_m - site.start_m, 1)) if end_m < way.end_m - 1.0 else site
+
+
+def arrival_s(world: "World", station_m: float) -> float:
+    """When one who follows the way as on an empty road has the front bumper at a station of it, after the start."""
+    driving, vehicle = world.driving, world.vehicle
+    rear_m = np.array([world.route.start_m, station_m - (vehicle.length_m - vehicle.rear_overhang_m)])
+    start_m, end_m = (driving.line.project(x, y)[0] for x, y, _ in world.lane_line.poses(rear_m))
+    edges_m = np.linspace(start_m, end_m, 200)
+    middles_m = (edges_m[1:] + edges_m[:-1]) / 2.0
+    reached_mps = np.sqrt(2.0 * driving.style.acceleration_mps2 * (middles_m - start_m))
+    speed_mps = np.minimum(driving.line.sample(driving.speed_mps, middles_m), reached_mps)
+    return float((np.diff(edges_m) / speed_mps).sum()) + SETTING_OFF_S
+
+
+def green_for(world: "World", left_s: float) -> tuple[SignalWish, ...]:
+    """Green at the end of the lane where the route begins, if there is a signal."""
+    links = (line.link for line in waiting_lines(world.network, world.way) if line.lane_id == world.route.start_lane)
+    return tuple(SignalWish(link, "G", left_s) for link in links if link is not None)
+
+
 @dataclass
 class Empty:
     """A cast of nobody."""
@@ -177,6 +215,13 @@ class Runner:
         if abs(offset_m - self.offset_m) > IN_LANE_M or station_m < self.station_m:
             return np.inf
         return station_m - self.station_m - EGO_HALF_M - SIZES_M[self.kind][0] / 2.0
+
+    def faces_ego(self, now: Moment) -> bool:
+        """Whether the ego is where one on foot would be with the next step."""
+        actor, ego = self.actor(), now.ego
+        ahead = np.array([[actor.x_m + STEP_M * np.cos(actor.yaw_rad), actor.y_m + STEP_M * np.sin(actor.yaw_rad), actor.yaw_rad]])
+        x, y, _ = to_frame(ahead, ego.pose)[0]
+        return bool(abs(x - EGO_MIDDLE_M) < EGO_HALF_M + STEP_M / 2.0 and abs(y) < EGO_HALF_WIDTH_M + STEP_M / 2.0)
 
 
 def careful_speed_mps(room_m: float, wanted_mps: float, *, braking_mps2: float = 3.0) -> float:
