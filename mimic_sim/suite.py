@@ -18,7 +18,7 @@ from mimic_contracts.config import build, load_yaml, resolve_config
 from mimic_contracts.errors import ContractError, MimicError
 from mimic_contracts.validation import check_choice, check_integer
 from mimic_sim.route_spec import RouteSpec
-from mimic_sim.scenarios import SITE, load_scenario, scenario_names
+from mimic_sim.scenarios import find_site, scenario_names
 from mimic_sim.sumo_network import town_path
 from mimic_sim.world import load_road
 
@@ -58,7 +58,7 @@ class Staged:
         rng = np.random.default_rng([seed, zlib.crc32(name.encode()), index])
         for attempt in range(TRIES):
             town, own_seed = self.towns[(index + attempt) % len(self.towns)], int(rng.integers(2**31))
-            site = load_scenario(name).site(load_road(town), np.random.default_rng([own_seed, SITE]))
+            site = find_site(name, load_road(town), own_seed)
             if site is not None:
                 others = {"vehicles": self.vehicles, "pedestrians": self.pedestrians}
                 return self._route(f"{name}_{index:02d}_s{seed}", look=look, course=town, scenario=name, seed=own_seed, **others, **asdict(site))

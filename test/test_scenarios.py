@@ -10,15 +10,16 @@ from mimic_contracts.errors import MimicError
 from mimic_sim import engine, events
 from mimic_sim.drive_result import DriveResult
 from mimic_sim.route_spec import RouteSpec
-from mimic_sim.scenarios import SITE, load_scenario, scenario_names
+from mimic_sim.scenarios import find_site, load_scenario, scenario_names
 from mimic_sim.world import build_world, load_road
 
 pytest.importorskip("libsumo", reason="libsumo is not installed: pip install 'mimic_drive[sim]'")
-TOWN = {"cut_in": "train_4"}
+TOWN = {"cut_in": "train_4", "right_turn_zebra": "train_3"}
 OWN_FAULT = {
     "cut_in": {events.VEHICLE_COLLISION},
     "lead_vehicle": {events.VEHICLE_COLLISION},
     "red_light": {events.RED_LIGHT},
+    "right_turn_zebra": {events.PEDESTRIAN_COLLISION},
     "stop_sign": {events.STOP_SIGN},
     "unprotected_left": {events.VEHICLE_COLLISION, events.FAILING_TO_YIELD},
 }
@@ -27,7 +28,7 @@ OWN_FAULT = {
 @cache
 def drive(scenario: str, seed: int, policy: str) -> DriveResult:
     town = TOWN.get(scenario, "train_5")
-    site = load_scenario(scenario).site(load_road(town), np.random.default_rng([seed, SITE]))
+    site = find_site(scenario, load_road(town), seed)
     assert site is not None
     place = {"start_lane": site.start_lane, "end_lane": site.end_lane, "start_m": site.start_m, "length_m": site.length_m, "passes_m": site.passes_m}
     others = {"vehicles": 20, "pedestrians": 10}

@@ -21,10 +21,10 @@ from mimic_sim.world import build_world, load_road
 
 pytest.importorskip("sumolib", reason="sumolib is not installed: pip install 'mimic_drive[sim]'")
 from mimic_sim.driver import Driver
-from mimic_sim.scenarios import SITE, load_scenario
+from mimic_sim.scenarios import find_site
 
 SPEED, ACCELERATION = CAR.index("speed_mps"), CAR.index("acceleration_mps2")
-SITE_OF = load_scenario("red_light").site(load_road("train_1"), np.random.default_rng([1, SITE]))
+SITE_OF = find_site("red_light", load_road("train_1"), 1)
 assert SITE_OF is not None
 WORLD = build_world(RouteSpec(course="train_1", start_lane=SITE_OF.start_lane, end_lane=SITE_OF.end_lane, start_m=SITE_OF.start_m))
 LINE = WORLD.lane_line

@@ -9,14 +9,14 @@ from mimic_sim import engine, events
 from mimic_sim.drive_result import DriveResult
 from mimic_sim.expert import STYLES
 from mimic_sim.route_spec import RouteSpec
-from mimic_sim.scenarios import SITE, load_scenario
+from mimic_sim.scenarios import find_site
 from mimic_sim.world import build_world, load_road
 
 pytest.importorskip("libsumo", reason="libsumo is not installed: pip install 'mimic_drive[sim]'")
 
 
 def drive(scenario: str, style: str, seed: int = 2) -> DriveResult:
-    site = load_scenario(scenario).site(load_road("train_5"), np.random.default_rng([seed, SITE]))
+    site = find_site(scenario, load_road("train_5"), seed)
     assert site is not None
     route = RouteSpec(course="train_5", scenario=scenario, seed=seed, vehicle="simulator_quad", tick_s=0.1, driver=style, **asdict(site))
     return engine.drive(None, build_world(route), look=lambda moment: {})

@@ -17,6 +17,7 @@ import numpy as np
 
 from mimic_contracts.errors import MimicError
 from mimic_sim.road_network import RoadNetwork
+from mimic_sim.routing import open_way, shortest_way
 from mimic_sim.staging import Cast, Site
 
 if TYPE_CHECKING:
@@ -37,6 +38,18 @@ class Scenario(Protocol):
 
     def fault(self, drive: "DriveResult") -> str:
         """Why the drive failed by the class's own test."""
+
+
+def find_site(name: str, network: RoadNetwork, seed: int) -> Site | None:
+    """Where the scenario of a route's seed is driven; None where there is no such place, or no drivable way from its start
+    to its end."""
+    try:
+        site = load_scenario(name).site(network, np.random.default_rng([seed, SITE]))
+        if site is not None:
+            open_way(network, shortest_way(network, site.start_lane, site.end_lane))
+    except MimicError:
+        return None
+    return site
 
 
 def scenario_names() -> tuple[str, ...]:
