@@ -81,11 +81,14 @@ class DriveResult:
         stacked = np.array([empty if plan is None else plan.values for plan in plans]).reshape(-1, *empty.shape)
         return cls(route, columns, stacked, length_m, ended, tuple(events), trace or Trace.of([]))
 
+    def ego(self, tick: int) -> EgoMotion:
+        """The car at a tick."""
+        return EgoMotion(**{f.name: float(self.columns[f.name][tick]) for f in fields(EgoMotion)})
+
     def moment(self, tick: int) -> Moment:
         """What was true at a tick."""
-        values = {f.name: float(self.columns[f.name][tick]) for f in fields(EgoMotion) if f.name in self.columns}
         stamp_ns = int(self.columns["stamp_ns"][tick])
-        return Moment(stamp_ns=stamp_ns, ego=EgoMotion(**values), actors=self.trace.actors_at(tick), signals=self.trace.signals_at(tick))
+        return Moment(stamp_ns=stamp_ns, ego=self.ego(tick), actors=self.trace.actors_at(tick), signals=self.trace.signals_at(tick))
 
     def canonical_hash(self) -> str:
         """SHA-256 in hex over stamps, commands and plans, as little-endian numbers, and over the events: two drives are the

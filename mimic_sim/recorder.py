@@ -105,8 +105,7 @@ class _Ticks:
 
     def messages(self, tick: int, station_m: float, *, is_pictured: bool) -> Iterator[tuple[str, MessageBytes]]:
         """Topics and messages of one tick, in sim_node's order."""
-        moment = self.drive.moment(tick)
-        stamp_ns, ego = moment.stamp_ns, moment.ego
+        stamp_ns, ego = int(self.drive.columns["stamp_ns"][tick]), self.drive.ego(tick)
         infos = [(f"/camera/{camera.name}/camera_info", messages.camera_info_bytes(camera, stamp_ns=stamp_ns)) for camera in self.cameras]
         if tick == 0:  # before the first picture, which can't be understood without
             yield from infos
@@ -116,6 +115,7 @@ class _Ticks:
         yield "/vehicle/steering", messages.steering_bytes(ego, self.world.vehicle, stamp_ns=stamp_ns)
         yield "/sim/expert_trajectory", messages.plan_bytes(expert.plan_of(self.drive.plans[tick], stamp_ns=stamp_ns))
         if is_pictured:
+            moment = self.drive.moment(tick)
             pictures = self.view.pictures(moment)
             for camera in self.cameras:
                 yield f"/camera/{camera.name}/image_raw/compressed", messages.jpeg_bytes(pictures[camera.name], camera, stamp_ns=stamp_ns)
