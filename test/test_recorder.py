@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import multiprocessing
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from bag_tools.message_bytes import TYPES, message_bytes
 from mimic.cli import main
 from mimic.commands import sim as sim_command
 from mimic.record_plan import driver_id, jobs_of
-from mimic_contracts.errors import ContractError
+from mimic_contracts.errors import ContractError, MimicError
 from mimic_contracts.labels import CLASS_INDEX
 from mimic_contracts.rig import load_rig
 from mimic_contracts.scene import AGENT_KINDS
@@ -29,6 +30,7 @@ from mimic_sim.drive_result import DriveResult
 from mimic_sim.events import Event
 from mimic_sim.moment import Moment
 from mimic_sim.record_jobs import Job, answer_of, make
+from mimic_sim.record_pool import make_all
 from mimic_sim.recorder import TRUTH, picture_ticks
 from mimic_sim.route_spec import RouteSpec
 from mimic_sim.view import View
@@ -264,3 +266,17 @@ def test_fields_that_are_not_given_are_zero_and_wrong_ones_are_named() -> None:
         message_bytes("sensor_msgs/msg/CameraInfo", hight=3)
     with pytest.raises(ContractError, match="type 'a/msg/B' is unknown"):
         message_bytes("a/msg/B")
+
+
+def test_a_process_that_fails_or_dies_is_named(tmp_path: Path) -> None:
+    lost = replace(TOWN_ROUTE, route_id="lost", course="atlantis")
+    job = Job(route=lost, driver_id="d", image_rate_hz=1.0, with_ground_truth=False)
+    with pytest.raises(MimicError, match=r"lost: .*atlantis.*; go on with --resume"):
+        make_all([job], tmp_path, processes=1, on_share=lambda share: None, on_answer=lambda job, answer: None)
+
+    def kill(share: float) -> None:
+        multiprocessing.active_children()[0].kill()
+
+    job = replace(job, route=RouteSpec(route_id="short", laps=0.5, tick_s=0.1))
+    with pytest.raises(MimicError, match="short: its process ended with -9; go on with --resume"):
+        make_all([job], tmp_path, processes=1, on_share=kill, on_answer=lambda job, answer: None)
