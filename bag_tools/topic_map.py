@@ -1,5 +1,6 @@
 """The topic map (config/topics/NAME.yaml): which topic and field of a recording is which signal, and what it is for."""
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from mimic_contracts.vehicle import load_vehicle
 
 DEFAULT_FIELDS = {"pose": "pose.pose", "route_command": "data", "expert_plan": ""}
 BAG_PATTERN = r"(?P<bag>[^/]+?)(\.(mcap|db3|bag)(\.zstd?)?)?/*$"
+CARD_FILE = "drive.json"
 HELD_OUT_FIRST = ("test", "val", "train")  # a bag that several globs match goes to the first of these
 
 
@@ -67,10 +69,21 @@ class Block:
         check_number("end", self.end, low=self.start, high=1.0)
 
 
+def _card(path: Path) -> dict[str, str]:
+    """The texts of the file that `mimic sim record` puts into a bag; empty where there is none."""
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise MimicError(f"{path}: is not valid JSON: {error}") from error
+    return {key: value for key, value in content.items() if isinstance(value, str) and value} if isinstance(content, dict) else {}
+
+
 @dataclass(frozen=True, kw_only=True)
 class TopicMap:
     """How a set of recordings becomes clips. drive_id, vehicle_id, driver_id and region may use the named groups of
-    bag_pattern, which is searched in the bag's path ({bag}: its name).
+    bag_pattern, which is searched in the bag's path ({bag}: its name), and the texts of a drive.json in the bag.
 
     split_margin_s: training frames this close to val or test driving of the same drive are left out; 2 s plus the
     longest history and horizon of the models to be trained (METRICS, 'Splits').
@@ -120,7 +133,7 @@ class TopicMap:
         found = re.search(self.bag_pattern, bag.as_posix())
         if not found:
             raise MimicError(f"{bag}: bag_pattern '{self.bag_pattern}' is not found in its path")
-        groups = {"bag": bag_name(bag), **{k: v for k, v in found.groupdict().items() if v}}
+        groups = {**_card(bag / CARD_FILE), "bag": bag_name(bag), **{k: v for k, v in found.groupdict().items() if v}}
         try:
             return {name: getattr(self, name).format(**groups) for name in ("drive_id", "vehicle_id", "driver_id", "region")}
         except (KeyError, IndexError, ValueError) as error:

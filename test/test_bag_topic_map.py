@@ -61,6 +61,18 @@ def test_ids_come_from_the_path(tmp_path: Path) -> None:
         topic_map(tmp_path, MAP.replace("{bag}", "{who}")).identity(Path("bag_7"))
 
 
+def test_ids_come_from_the_drive(tmp_path: Path) -> None:
+    found = topic_map(tmp_path, MAP.replace("driver_id: tester", 'driver_id: "{driver_id}"'))
+    (tmp_path / "bag").mkdir()
+    with pytest.raises(MimicError, match="bad placeholder: 'driver_id'"):
+        found.identity(tmp_path / "bag")
+    (tmp_path / "bag" / "drive.json").write_text('{"driver_id": "driver_7", "seed": 3, "bag": "other"}', encoding="utf-8")
+    assert found.identity(tmp_path / "bag")["driver_id"] == "driver_7" and found.identity(tmp_path / "bag")["drive_id"] == "bag"
+    (tmp_path / "bag" / "drive.json").write_text("{", encoding="utf-8")
+    with pytest.raises(MimicError, match=r"drive\.json: is not valid JSON"):
+        found.identity(tmp_path / "bag")
+
+
 def test_a_bag_of_no_split_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(MimicError, match=r"no glob of splits matches its name; they are town\*"):
         topic_map(tmp_path, MAP.replace('train: ["*"]', 'train: ["town*"]')).split_of_bag(Path("field_1"))
