@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mimic_sim.world import World
 
 HORIZON_M = 90.0  # ahead of the car
-SIDE_MARGIN_M = 0.35  # beside the car that others are kept out of
+SIDE_MARGIN_M, PARKED_MARGIN_M = 0.35, 0.15  # beside the car that others are kept out of
 STANDING_MPS = 0.3
 BUMPER_M = 0.4  # the front bumper stays so far from a stop line
 STOP_SIGN_S = 1.0
@@ -39,6 +39,9 @@ ON_FOOT_MARGIN_M = 1.2
 ON_FOOT_AHEAD_S = 3.0
 BEFORE_CONFLICT_M = 1.0
 LEAVING_M = 3.0  # who waits nearer than this to a conflict waits inside the junction
+BESIDE_PARKED_M = 1.2  # who passes standing cars nearer than this
+BESIDE_PARKED_MPS = 6.0  # drives no faster: somebody may step out from behind them
+BEFORE_PARKED_M = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +126,8 @@ class Driver:
         to_driving = np.interp([*(s for s in stops if s is not None), *(lead.station_m for lead in leads)], *self._stations).tolist()
         count = len(to_driving) - len(leads)
         moved = tuple(Lead(station_m=s, speed_mps=lead.speed_mps) for s, lead in zip(to_driving[count:], leads, strict=True))
-        self._ahead = Ahead(front_m=self._front_m, stops_m=tuple(to_driving[:count]), leads=moved)
+        caps = tuple(self._cap(other) for other in now.others if self._hides_the_kerb(other, now))
+        self._ahead = Ahead(front_m=self._front_m, stops_m=tuple(to_driving[:count]), leads=moved, caps=caps)
 
     def plan(self, ego: EgoMotion, *, stamp_ns: int) -> Plan:
         """(21, 6) of CAR in the vehicle frame, from a state of the ego, given what was looked at last."""
@@ -161,7 +165,7 @@ class Driver:
         near_m = other.station_m - other.half_along_m
         if other.station_m < now.bumper_m - self._front_m / 2.0 or near_m > now.bumper_m + HORIZON_M:
             return None
-        reach_m = self._half_m + SIDE_MARGIN_M + other.half_across_m
+        reach_m = self._half_m + (PARKED_MARGIN_M if other.stood_s > PARKED_S else SIDE_MARGIN_M) + other.half_across_m
         is_on_foot = other.actor.kind == "pedestrian"
         if is_on_foot and other.actor.speed_mps > STANDING_MPS:
             reach_m += ON_FOOT_MARGIN_M
@@ -188,6 +192,17 @@ class Driver:
             mine_s = max(near_m - now.bumper_m, 0.0) / max(now.ego.speed_mps, 1.0)
             return arrives_s < ON_FOOT_AHEAD_S and mine_s < leaves_s + 1.0
         return other.along_mps > 2.0 * abs(other.across_mps) and arrives_s < 1.5
+
+    def _hides_the_kerb(self, other: Other, now: Now) -> bool:
+        """Whether somebody may step out from behind a standing vehicle on the right."""
+        stands = other.actor.kind not in ("pedestrian", "bicycle") and other.stood_s > PARKED_S
+        is_ahead = now.bumper_m - self._length_m < other.station_m + other.half_along_m < now.bumper_m + HORIZON_M
+        return stands and is_ahead and 0.0 < -other.offset_m - other.half_across_m - self._half_m < BESIDE_PARKED_M
+
+    def _cap(self, other: Other) -> tuple[float, float, float]:
+        """The stretch of the driving line, for the rear axle, beside a standing vehicle, and the speed there."""
+        start_m, end_m = np.interp([other.station_m - other.half_along_m, other.station_m + other.half_along_m], *self._stations).tolist()
+        return start_m - self._front_m - BEFORE_PARKED_M, end_m, BESIDE_PARKED_MPS
 
     def _stop_at(self, index: int, junction: Junction, now: Now) -> float | None:
         """Where the bumper has to stop for a junction now; None when the way through it is free."""

@@ -214,8 +214,10 @@ def _roll_out(
     wished = np.minimum(wished, np.sqrt(1.5 * style.lateral_acceleration_mps2 / np.maximum(np.abs(curvature), 1e-6)))
     pull = line.sample(driving.acceleration_mps2, station_m)
     for start_m, end_m, speed_mps in ahead.caps:
-        inside = (station_m >= start_m) & (station_m <= end_m)
-        wished, pull = np.where(inside, np.minimum(wished, speed_mps), wished), np.where(inside, np.minimum(pull, 0.0), pull)
+        before_m = np.maximum(start_m - station_m, 0.0)
+        cap = np.sqrt(speed_mps**2 + 2.0 * style.braking_mps2 * before_m)  # comfortably down to it
+        is_held = (station_m <= end_m) & (cap < wished)
+        wished, pull = np.where(is_held, cap, wished), np.where(is_held, np.where(before_m > 0.0, -style.braking_mps2, 0.0), pull)
     room_m = [float(np.interp(station, station_m, way)) - ahead.front_m for station in (*ahead.stops_m, *(lead.station_m for lead in ahead.leads))]
     stops_m, leads = room_m[: len(ahead.stops_m)], list(zip(room_m[len(ahead.stops_m) :], (lead.speed_mps for lead in ahead.leads), strict=True))
 
