@@ -18,6 +18,7 @@ TOWN = {"cut_in": "train_4", "right_turn_zebra": "train_3"}
 OWN_FAULT = {
     "cut_in": {events.VEHICLE_COLLISION},
     "lead_vehicle": {events.VEHICLE_COLLISION},
+    "pedestrian_emerges": {events.PEDESTRIAN_COLLISION},
     "red_light": {events.RED_LIGHT},
     "right_turn_zebra": {events.PEDESTRIAN_COLLISION},
     "stop_sign": {events.STOP_SIGN},
