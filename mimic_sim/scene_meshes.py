@@ -19,6 +19,7 @@ STOP_LINE_M = 0.5  # along the lane, as German stop lines are
 GIVE_WAY_DASH_M, GIVE_WAY_GAP_M = 0.5, 0.25
 ZEBRA_M = 0.5  # of a bar, and of the gap between two
 ARROWS_M = (7.0, 25.0)  # from their tips to the end of the lane
+LAP_M = 0.08
 GUTTER_M, KERB_M, KERB_HEIGHT_M, PAVEMENT_M = 0.35, 0.15, 0.12, 1.6
 ROADSIDE_M = GUTTER_M + KERB_M + PAVEMENT_M  # from a lane's right edge to where gardens begin
 ROADSIDE_REACH_M = 6.0  # how far from a lane without its own pavement the gardens may begin
@@ -95,9 +96,10 @@ def _ground(builder: MeshBuilder, middles_m: NDArray[np.float64]) -> None:
 def _lane(builder: MeshBuilder, lane: Lane, line: Line) -> None:
     s = _stations(line)
     half = lane.width_m / 2.0
-    outer = half + GUTTER_M if lane.has_sidewalk else half
+    # A town's lanes lie a little over each other, so that no grass shows between them in bends.
+    inner, outer = (half, half + GUTTER_M) if lane.has_sidewalk else (half + LAP_M, half + LAP_M)
     road, markings = builder.of("road"), builder.of("lane_marking")
-    road.strip(_beside(line, s, half, ROAD_Z_M), _beside(line, s, -outer, ROAD_Z_M), s, "asphalt", tile_m=4.0, tint=WHITE)
+    road.strip(_beside(line, s, inner, ROAD_Z_M), _beside(line, s, -outer, ROAD_Z_M), s, "asphalt", tile_m=4.0, tint=WHITE)
     _marking(markings, lane.left_marking, line, s, half - EDGE_INSET_M if lane.left_marking == "solid" else half)
     _marking(markings, lane.right_marking, line, s, -half + EDGE_INSET_M)
     if lane.arrows:
