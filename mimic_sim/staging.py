@@ -13,6 +13,7 @@ from mimic_sim.road_network import Lane, Line, RoadNetwork
 from mimic_sim.routing import TURN_RAD, Way, open_way, shortest_way, turn_rad
 
 if TYPE_CHECKING:
+    from mimic_sim.route_spec import RouteSpec
     from mimic_sim.world import World
 
 SIZES_M = {  # length, width, height
@@ -25,6 +26,7 @@ SIZES_M = {  # length, width, height
 }
 BRAKE_LIGHT_MPS2 = -0.5
 STANDING_GAP_M = 2.5
+SETTING_OFF_MPS2 = 1.8
 BEFORE_END_M = 25.0
 BEYOND_M = 45.0  # after a junction, until the route ends
 SETTING_OFF_S = 0.6  # until an acceleration is there, by its limited jerk and the car's latency
@@ -108,8 +110,8 @@ def site_through(turning: Turning, rng: np.random.Generator, *, before_m: tuple[
     return Site(start_lane=turning.from_lane.lane_id, end_lane=turning.to_lane.lane_id, start_m=round(start_m, 1))
 
 
-def way_of(network: RoadNetwork, site: Site) -> Way:
-    """The way that a route there takes."""
+def way_of(network: RoadNetwork, site: "Site | RouteSpec") -> Way:
+    """The way that a route takes."""
     return open_way(network, shortest_way(network, site.start_lane, site.end_lane))
 
 
@@ -231,11 +233,20 @@ def careful_speed_mps(room_m: float, wanted_mps: float, *, braking_mps2: float =
 
 @dataclass
 class Platoon:
-    """Runners on one line, the foremost first, who set out at once; none drives into another or into the ego."""
+    """Runners on one line, the foremost first, who set out at a time; none drives into another or into the ego."""
 
     runners: list[Runner]
     speed_mps: float
     signals: tuple[SignalWish, ...] = ()
+    sets_out_s: float = 0.0
+    _time_s: float = field(default=0.0, init=False)
+
+    def time_to(self, distance_m: float) -> float:
+        """How long the foremost takes for a distance, after setting out."""
+        gaining_m = self.speed_mps**2 / 2.0 / SETTING_OFF_MPS2
+        if distance_m < gaining_m:
+            return float(np.sqrt(2.0 * max(distance_m, 0.0) / SETTING_OFF_MPS2))
+        return self.speed_mps / SETTING_OFF_MPS2 + (distance_m - gaining_m) / self.speed_mps
 
     def enter(self) -> tuple[Actor, ...]:
         """In a queue."""
@@ -243,12 +254,13 @@ class Platoon:
 
     def step(self, now: Moment, tick_s: float) -> tuple[Actor, ...]:
         """One tick on; who comes to the end of the line is gone."""
+        self._time_s += tick_s
         before_m = np.inf
-        for runner in self.runners:
+        for runner in self.runners if self._time_s > self.sets_out_s else ():
             half_m = SIZES_M[runner.kind][0] / 2.0
             room_m = min(before_m - runner.station_m - half_m, runner.room_before_ego_m(now))
             wanted_mps = careful_speed_mps(room_m, self.speed_mps)
-            runner.drive(tick_s, speed_mps=wanted_mps, change_mps2=1.8 if wanted_mps >= runner.speed_mps else 6.0)
+            runner.drive(tick_s, speed_mps=wanted_mps, change_mps2=SETTING_OFF_MPS2 if wanted_mps >= runner.speed_mps else 6.0)
             before_m = runner.station_m - half_m
         self.runners = [runner for runner in self.runners if runner.station_m < runner.line.length_m - 1.0]
         return tuple(runner.actor() for runner in self.runners)
