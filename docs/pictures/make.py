@@ -78,7 +78,6 @@ def main() -> None:
             pictures = view.pictures(moment_of(world, time_s))
         picture = montage(pictures) if name == "quad" else pictures[PICTURE_CAMERA.name]
         cv2.imwrite(str(FOLDER / f"{name}.jpg"), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
-        print(FOLDER / f"{name}.jpg")
 
 
 if __name__ == "__main__":
