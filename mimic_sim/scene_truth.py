@@ -1,6 +1,12 @@
-"""The Scene that the rig can see, from ground truth: what perfect perception heads beside a map would tell a planner."""
+"""The Scene that the rig can see, from ground truth: what perfect perception heads beside a map would tell a planner.
 
-from typing import TYPE_CHECKING
+A lane is given as far as something on it would be seen: between the sides of a picture, before walls, within LANES_M, and
+close to the car all around. What lies behind the first hidden place is not there, which is why a planner has to creep. The
+route is known for ROUTE_M even so: the map tells it.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,82 +21,152 @@ from mimic_sim.sight import Seen
 if TYPE_CHECKING:
     from mimic_sim.world import World
 
-LANES_M, ROUTE_M, CROSSINGS_M = 70.0, 100.0, 60.0  # how far lanes around, the route ahead, and zebras reach
-BEHIND_M = 10.0
+LANES_M, ROUTE_M, LINES_M, AREAS_M = 100.0, 60.0, 80.0, 60.0  # how far from the car they are given
+CLOSE_M = 15.0  # around and behind the car, where its driver knows the road
 
 Points = NDArray[np.float64]
+Contract = TypeVar("Contract")
 
 
 class SceneTruth:
-    """Makes Scenes of one world. Agents and lights are those of a Sight; the map's lanes, lines and zebras are those near."""
+    """Makes Scenes of one world. Agents and lights are those of a Sight."""
 
     def __init__(self, world: "World") -> None:
         network = world.network
-        self._way_ids = [lane.lane_id for lane in world.way.lanes]
-        self._lanes = network.lanes
-        self._middles = np.array([lane.centre_m[len(lane.centre_m) // 2] for lane in network.lanes])
-        self._reach = np.array([np.hypot(*(lane.centre_m - middle).T).max() for lane, middle in zip(network.lanes, self._middles, strict=True)])
         by_id = {lane.lane_id: lane for lane in network.lanes}
-        self._lines = [
-            (line.lane_id, SIGNAL if _has_signal(world, by_id[line.lane_id]) else line.rule, np.stack([line.left_m, line.right_m]))
-            for line in network.stop_lines
-        ]
-        self._crossings = [_outline(path) for path in network.crossings]
-        self._areas = [area.outline_m for area in network.junctions]
+        self._way_ids = [lane.lane_id for lane in world.way.lanes]
+        self._lanes, self._stop_lines = network.lanes, network.stop_lines
+        self._rules = [SIGNAL if _has_signal(world, by_id[line.lane_id]) else line.rule for line in network.stop_lines]
+        self._centres = _Shapes(_endless(lane) for lane in network.lanes)
+        self._lines = _Shapes(np.stack([line.left_m, line.right_m]) for line in network.stop_lines)
+        self._crossings = _Shapes(_outline(path) for path in network.crossings)
+        self._areas = _Shapes(area.outline_m for area in network.junctions)
         self._ids: dict[str, int] = {}
 
     def scene(self, seen: Seen, *, station_lane: str) -> Scene:
         """What is in view at a moment; station_lane: the lane of the way that the car is on."""
-        ego = seen.moment.ego.pose
-        near = np.flatnonzero(np.hypot(*(self._middles - ego[:2]).T) < LANES_M + self._reach)
-        ahead = self._way_ids[max(self._way_ids.index(station_lane) - 1, 0) :]
-        lanes = [_scene_lane(lane, ego, on_route=lane.lane_id in ahead) for lane in (self._lanes[i] for i in near)]
-        kept = tuple(lane for lane in lanes if lane is not None)
-        names = {lane.lane_id for lane in kept}
+        pose = seen.moment.ego.pose
+        first = self._way_ids.index(station_lane)
+        lanes = tuple(self._lanes_in_view(seen, route=self._way_ids[max(first - 1, 0) :]))
+        named = {lane.lane_id for lane in lanes}.union(self._way_ids[first:])
+        lines = [(k, ends) for k, ends in self._lines.near(pose, LINES_M) if self._stop_lines[k].lane_id in named]
         return Scene(
-            lanes=kept,
-            drivable_area=tuple(o for o in (_in_frame(area, ego) for area in self._areas) if _is_near(o, CROSSINGS_M)),
-            crossings=tuple(o for o in (_in_frame(outline, ego) for outline in self._crossings) if _is_near(o, CROSSINGS_M)),
-            agents=tuple(self._agent(actor, ego) for actor in seen.moment.actors),
+            lanes=lanes,
+            drivable_area=tuple(outline for _, outline in self._areas.near(pose, AREAS_M)),
+            crossings=tuple(outline for _, outline in self._crossings.near(pose, AREAS_M)),
+            agents=self._agents(seen.moment.actors, pose),
             lights=tuple(
-                TrafficLight(state=state, position_m=np.append(_in_frame(signal.position_m[None, :2], ego)[0], signal.position_m[2]), lane_id=lane_id)
+                TrafficLight(state=state, position_m=np.append(in_frame(signal.position_m[None, :2], pose), signal.position_m[2]), lane_id=lane_id)
                 for signal, lane_id, state in seen.lights
             ),
-            stop_lines=tuple(StopLine(lane_id=name, rule=rule, ends_m=_in_frame(ends, ego)) for name, rule, ends in self._lines if name in names),
+            stop_lines=tuple(StopLine(lane_id=self._stop_lines[k].lane_id, rule=self._rules[k], ends_m=ends) for k, ends in lines),
         )
 
-    def _agent(self, actor: Actor, ego: Points) -> Agent:
-        x, y, yaw = to_frame(np.array([[actor.x_m, actor.y_m, actor.yaw_rad]]), ego)[0]
-        return Agent(
-            track_id=self._ids.setdefault(actor.actor_id, len(self._ids)),
-            kind=actor.kind,
-            x_m=float(x),
-            y_m=float(y),
-            yaw_rad=float(yaw),
-            speed_mps=actor.speed_mps,
-            length_m=actor.length_m,
-            width_m=actor.width_m,
-            brake=actor.brake,
-            indicator=actor.indicator,
+    def _lanes_in_view(self, seen: Seen, *, route: Sequence[str]) -> Iterable[SceneLane]:
+        """Of each lane the piece next to the car that is in view, or that the map tells."""
+        pose = seen.moment.ego.pose
+        which = self._centres.within(pose, LANES_M)
+        parts = [self._centres.shapes[k] for k in which]
+        ends = np.cumsum([0, *(len(part) for part in parts)])
+        on_route = np.array([self._lanes[k].lane_id in route for k in which], bool)
+        points = np.concatenate([np.zeros((0, 2)), *parts])
+        own = in_frame(points, pose)
+        away_m = np.hypot(own[:, 0], own[:, 1])
+        is_told = np.repeat(on_route, np.diff(ends)) & (away_m < ROUTE_M) & (own[:, 0] > -CLOSE_M)
+        is_given = is_told | (away_m < CLOSE_M)
+        asked = np.flatnonzero(~is_given & (away_m < LANES_M))
+        is_given[asked] = np.any([eye.sees_ground(points[asked]) for eye in seen.eyes], axis=0)
+        for i, start, stop in _nearest_runs(is_given, away_m, ends):
+            lane = self._lanes[which[i]]
+            yield _made(
+                SceneLane,
+                lane_id=lane.lane_id,
+                centre_m=own[start:stop],
+                width_m=lane.width_m,
+                speed_limit_mps=lane.speed_limit_mps,
+                on_route=bool(on_route[i]),
+                successors=lane.successors,
+                yields_to=lane.yields_to,
+            )
+
+    def _agents(self, actors: Sequence[Actor], pose: Points) -> tuple[Agent, ...]:
+        poses = to_frame(np.array([(a.x_m, a.y_m, a.yaw_rad) for a in actors]).reshape(-1, 3), pose).tolist()
+        return tuple(
+            _made(
+                Agent,
+                track_id=self._ids.setdefault(actor.actor_id, len(self._ids)),
+                kind=actor.kind,
+                x_m=x,
+                y_m=y,
+                yaw_rad=yaw,
+                speed_mps=actor.speed_mps,
+                length_m=actor.length_m,
+                width_m=actor.width_m,
+                brake=actor.brake,
+                indicator=actor.indicator,
+            )
+            for actor, (x, y, yaw) in zip(actors, poses, strict=True)
         )
 
 
-def _scene_lane(lane: Lane, ego: Points, *, on_route: bool) -> SceneLane | None:
-    """The part of a lane that is near: the route's farther ahead, the others all around; None where nothing is."""
-    points = _in_frame(lane.centre_m, ego)
-    away = np.hypot(*points.T)
-    inside = np.flatnonzero((away < (ROUTE_M if on_route else LANES_M)) & ((points[:, 0] > -BEHIND_M) | (away < LANES_M / 2.0)))
-    if len(inside) < 2:
-        return None
-    return SceneLane(
-        lane_id=lane.lane_id,
-        centre_m=points[inside[0] : inside[-1] + 1],
-        width_m=lane.width_m,
-        speed_limit_mps=lane.speed_limit_mps,
-        on_route=on_route,
-        successors=lane.successors,
-        yields_to=lane.yields_to,
-    )
+class _Shapes:
+    """Lines or outlines (N, 2) of the network, of which those near the car are found at once."""
+
+    def __init__(self, shapes: Iterable[Points]) -> None:
+        self.shapes = tuple(shapes)
+        self._middles = np.array([(shape.min(axis=0) + shape.max(axis=0)) / 2.0 for shape in self.shapes]).reshape(-1, 2)
+        self._radii_m = np.array([np.hypot(*(shape - middle).T).max() for shape, middle in zip(self.shapes, self._middles, strict=True)])
+
+    def within(self, pose: Points, reach_m: float) -> list[int]:
+        """Indices of those of which a part may lie within reach of the car."""
+        away = self._middles - pose[:2]
+        return np.flatnonzero(np.hypot(away[:, 0], away[:, 1]) < reach_m + self._radii_m).tolist()
+
+    def near(self, pose: Points, reach_m: float) -> list[tuple[int, Points]]:
+        """Indices and vehicle-frame points of those with a corner within reach."""
+        which = self.within(pose, reach_m)
+        own = in_frame(np.concatenate([np.zeros((0, 2)), *(self.shapes[k] for k in which)]), pose)
+        is_near = np.hypot(own[:, 0], own[:, 1]) < reach_m
+        ends = np.cumsum([0, *(len(self.shapes[k]) for k in which)]).tolist()
+        return [(k, own[start:stop]) for k, start, stop in zip(which, ends[:-1], ends[1:], strict=True) if is_near[start:stop].any()]
+
+
+def in_frame(points_m: Points, pose: Points) -> Points:
+    """(N, 2) points of the world in the frame of a vehicle at pose (3,) [x_m, y_m, yaw_rad]."""
+    c, s = np.cos(pose[2]), np.sin(pose[2])
+    dx, dy = points_m[:, 0] - pose[0], points_m[:, 1] - pose[1]
+    own = np.empty((len(points_m), 2))
+    own[:, 0], own[:, 1] = c * dx + s * dy, c * dy - s * dx
+    return own
+
+
+def _nearest_runs(is_given: NDArray[np.bool_], away_m: Points, ends: NDArray[np.int64]) -> list[tuple[int, int, int]]:
+    """Of each lane, whose points end where the next one's begin, the run of at least two given points that comes nearest to
+    the car: (lane, start, stop)."""
+    lane_of = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
+    joins = is_given[1:] & is_given[:-1] & (lane_of[1:] == lane_of[:-1])
+    is_first, is_last = joins & ~np.append(False, joins[:-1]), joins & ~np.append(joins[1:], False)
+    starts, stops = np.flatnonzero(is_first), np.flatnonzero(is_last) + 2
+    if not len(starts):
+        return []
+    is_in_run = np.append(joins, False) | np.append(False, joins)
+    nearest_m = np.minimum.reduceat(np.where(is_in_run, away_m, np.inf), starts)
+    order = np.lexsort((nearest_m, lane_of[starts]))
+    lanes, first = np.unique(lane_of[starts][order], return_index=True)
+    chosen = order[first]
+    return list(zip(lanes.tolist(), starts[chosen].tolist(), stops[chosen].tolist(), strict=True))
+
+
+def _made(contract: type[Contract], **values: Any) -> Contract:
+    """A contract's value past its checks, which network and actors have passed: sixty a tick would take longer than all the rest."""
+    one = object.__new__(contract)
+    one.__dict__.update(values)
+    return one
+
+
+def _endless(lane: Lane) -> Points:
+    """The lane's middle; of a closed lane two laps, so that no view of it is cut where it begins."""
+    return np.concatenate([lane.centre_m, lane.centre_m]) if lane.lane_id in lane.successors else lane.centre_m
 
 
 def _has_signal(world: "World", lane: Lane) -> bool:
@@ -103,13 +179,3 @@ def _outline(path: Path) -> Points:
     along = (end - start) / max(float(np.hypot(*(end - start))), 1e-9)
     aside = path.width_m / 2.0 * np.array([-along[1], along[0]])
     return np.stack([start + aside, start - aside, end - aside, end + aside])
-
-
-def _in_frame(points_m: Points, ego: Points) -> Points:
-    """(N, 2) points of the world in the vehicle frame."""
-    c, s = np.cos(ego[2]), np.sin(ego[2])
-    return (points_m[:, :2] - ego[:2]) @ np.array([[c, -s], [s, c]])
-
-
-def _is_near(points_m: Points, reach_m: float) -> bool:
-    return bool(np.hypot(*points_m.T).min() < reach_m)

@@ -74,6 +74,12 @@ def test_a_truck_hides_what_a_car_does_not() -> None:
     assert seen(replace(person, y_m=8.0), actor("truck", 12.0, kind="truck")) == {"truck", "person"}
 
 
+def test_who_stands_beside_the_camera_hides_too() -> None:
+    person = actor("person", 20.0, 7.0, kind="pedestrian")
+    alongside = replace(actor("truck", 0.6, 2.5, kind="truck"), length_m=12.0)  # its middle is behind the camera, its front 5 m before it
+    assert seen(person, alongside) == set() and seen(person) == {"person"}
+
+
 def test_houses_hide() -> None:
     corner = np.array([[20.0, 8.0, 0.0, 12.0, 10.0]])
     assert seen(actor("behind", 40.0, 9.0), walls=corner) == set() and seen(actor("behind", 40.0, 9.0)) == {"behind"}
