@@ -73,6 +73,23 @@ def test_stop_lines_and_signs_stand_where_one_waits() -> None:
         assert left > 1.0 and right < -1.0 and lane_line.length_m - station < 1.0
 
 
+@pytest.mark.parametrize(
+    ("lane_id", "others"),
+    [
+        (":lights_11_0", set()),  # straight on at green
+        (
+            ":lights_13_0",
+            {":lights_3_0", ":lights_16_0", ":lights_4_0", ":lights_4_1"},
+        ),  # a left turn at green: those who come towards it, not the cross traffic
+        (":lights_21_0", {":lights_3_0", ":lights_16_0", ":lights_4_0", ":lights_4_1"}),  # the rest of that turn
+        (":stop_13_0", {":stop_3_0", ":stop_4_0", ":stop_4_1"}),  # a left turn from the main road
+        (":yield_0_0", {":yield_3_0", ":yield_3_1"}),  # a right turn into the main road
+    ],
+)
+def test_right_of_way_is_known_inside_junctions(lane_id: str, others: set[str]) -> None:
+    assert set(NETWORK.lane(lane_id).yields_to) == others
+
+
 def test_signals_face_those_who_wait_and_agree_on_their_links() -> None:
     assert {signal.signal_id for signal in NETWORK.signals} == {"lights"}
     held = [signal for signal in NETWORK.signals if "west-lights_1" in signal.lane_ids]
