@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mimic import record_plan
 from mimic.cli import main
 from mimic.commands import drive as drive_command
 from mimic.commands import sim as sim_command
@@ -352,20 +353,24 @@ def test_drive_scores_the_expert(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert sorted(p.name for p in tmp_path.iterdir()) == ["expert_drives", "out", "short.yaml"]
 
 
+def routes_of(args: argparse.Namespace) -> list[RouteSpec]:
+    return [job.route for job in record_plan.jobs_of(args)]
+
+
 def record(tmp_path: Path, *given: str) -> argparse.Namespace:
-    return arguments(sim_command, "record", "--towns", "course", "--drivers", "expert", "--out", str(tmp_path / "out"), *given)
+    return arguments(sim_command, "record", "--towns", "course", "--out", str(tmp_path / "out"), *given)
 
 
 def test_recordings_are_laps_with_a_look_of_their_own(tmp_path: Path) -> None:
-    routes = sim_command.routes_of(record(tmp_path, "--hours", "0.17", "--seed", "1", "--disturb"))
+    routes = routes_of(record(tmp_path, "--hours", "0.17", "--seed", "1", "--disturb"))
     assert [route.look for route in routes] == ["day", "dusk", "fog", "rain", "day"][: len(routes)] and len(routes) >= 4
     assert all(route.laps == 1.0 and route.is_disturbed for route in routes[:4])
     assert len({route.seed for route in routes}) == len(routes) == len({route.start_m for route in routes})
-    assert routes == sim_command.routes_of(record(tmp_path, "--hours", "0.17", "--seed", "1", "--disturb"))
-    assert len(sim_command.routes_of(record(tmp_path, "--hours", "0.01"))) == 1
+    assert routes == routes_of(record(tmp_path, "--hours", "0.17", "--seed", "1", "--disturb"))
+    assert len(routes_of(record(tmp_path, "--hours", "0.01"))) == 1
 
 
 @pytest.mark.parametrize(("option", "value"), [("--hours", "0"), ("--looks", "day,midnight"), ("--seed", "-1"), ("--towns", "moon"), ("--drivers", "me")])
 def test_record_refuses_arguments_that_make_no_sense(tmp_path: Path, option: str, value: str) -> None:
     with pytest.raises(UsageError, match=option):
-        sim_command.routes_of(record(tmp_path, "--hours", "1", option, value))
+        routes_of(record(tmp_path, "--hours", "1", option, value))

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from way_helpers import LANE_WIDTH_M, chain, lane
 
+from mimic import record_plan
 from mimic.commands import drive as drive_command
 from mimic.commands import sim as sim_command
 from mimic_contracts.errors import ContractError, MimicError
@@ -197,15 +198,15 @@ def test_a_suite_drives_through_a_town(tmp_path: Path) -> None:
 
 
 def test_recordings_in_a_town_are_random_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sim_command, "load_road", lambda course: TURNS)
-    monkeypatch.setattr(sim_command, "WAY_M", 250.0)
+    monkeypatch.setattr(record_plan, "load_road", lambda course: TURNS)
+    monkeypatch.setattr(record_plan, "WAY_M", 250.0)
     parser = argparse.ArgumentParser()
     sim_command.add_arguments(parser)
-    args = parser.parse_args(["record", "--towns", "by hand", "--drivers", "expert", "--hours", "0.03", "--out", str(tmp_path / "out")])
-    routes = sim_command.routes_of(args)
+    args = parser.parse_args(["record", "--towns", "by hand", "--hours", "0.03", "--out", str(tmp_path / "out")])
+    routes = [job.route for job in record_plan.jobs_of(args)]
     assert len(routes) >= 3 and all(route.start_lane and route.laps == 1.0 and route.start_m == 0.0 for route in routes)
     assert sum(world_on(TURNS, route).nominal_duration_s for route in routes) == pytest.approx(108.0, abs=20.0)
-    assert routes == sim_command.routes_of(args)
+    assert routes == [job.route for job in record_plan.jobs_of(args)]
 
 
 # What a drive along a way counts
