@@ -26,6 +26,7 @@ SIZES_M = {  # length, width, height
 }
 BRAKE_LIGHT_MPS2 = -0.5
 STANDING_GAP_M = 2.5
+GAP_S = 0.8
 SETTING_OFF_MPS2 = 1.8
 BEFORE_END_M = 25.0
 BEYOND_M = 45.0  # after a junction, until the route ends
@@ -226,9 +227,10 @@ class Runner:
         return bool(abs(x - EGO_MIDDLE_M) < EGO_HALF_M + STEP_M / 2.0 and abs(y) < EGO_HALF_WIDTH_M + STEP_M / 2.0)
 
 
-def careful_speed_mps(room_m: float, wanted_mps: float, *, braking_mps2: float = 3.0) -> float:
-    """The highest speed up to a wanted one from which one can stop behind something standing."""
-    return min(wanted_mps, float(np.sqrt(2.0 * braking_mps2 * max(room_m - STANDING_GAP_M, 0.0))))
+def careful_speed_mps(room_m: float, wanted_mps: float, *, ahead_mps: float = 0.0, braking_mps2: float = 3.0) -> float:
+    """The highest speed up to a wanted one from which one can get down to that of somebody ahead, behind them."""
+    braking_m = room_m - STANDING_GAP_M - GAP_S * ahead_mps
+    return min(wanted_mps, float(np.sqrt(max(ahead_mps**2 + 2.0 * braking_mps2 * braking_m, 0.0))))
 
 
 @dataclass
@@ -255,13 +257,13 @@ class Platoon:
     def step(self, now: Moment, tick_s: float) -> tuple[Actor, ...]:
         """One tick on; who comes to the end of the line is gone."""
         self._time_s += tick_s
-        before_m = np.inf
+        before_m, before_mps = np.inf, 0.0
         for runner in self.runners if self._time_s > self.sets_out_s else ():
             half_m = SIZES_M[runner.kind][0] / 2.0
-            room_m = min(before_m - runner.station_m - half_m, runner.room_before_ego_m(now))
-            wanted_mps = careful_speed_mps(room_m, self.speed_mps)
+            ahead = (before_m - runner.station_m - half_m, before_mps), (runner.room_before_ego_m(now), now.ego.speed_mps)
+            wanted_mps = min(careful_speed_mps(room_m, self.speed_mps, ahead_mps=mps) for room_m, mps in ahead)
             runner.drive(tick_s, speed_mps=wanted_mps, change_mps2=SETTING_OFF_MPS2 if wanted_mps >= runner.speed_mps else 6.0)
-            before_m = runner.station_m - half_m
+            before_m, before_mps = runner.station_m - half_m, runner.speed_mps
         self.runners = [runner for runner in self.runners if runner.station_m < runner.line.length_m - 1.0]
         return tuple(runner.actor() for runner in self.runners)
 

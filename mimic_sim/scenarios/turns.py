@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 BEFORE_M = (40.0, 60.0)
 FIRST_M = (25.0, 40.0)  # from the foremost of the others to where they meet the way
-COUNT = (3, 6)
-BEFORE_EGO_S = (0.0, 1.5)  # the foremost is there so much before a blind driver
+COUNT = (4, 7)
+BEFORE_EGO_S = (1.0, 2.2)  # the foremost is there so much before who drives blind as the expert, and before who is faster
 GREEN_S = 45.0
 
 
