@@ -24,7 +24,7 @@ GREEN_S = 60.0
 SPEED_MPS = (8.0, 11.0)
 CAR_WIDTH_M = 1.85
 INSIDE_M = 1.0  # of the car beyond the entry
-STOOD_MPS, STOOD_S = 0.2, 2.0
+STOOD_MPS, STOOD_S = 1.0, 2.0  # creeping on behind the queue is no better than standing
 
 
 def site(network: RoadNetwork, rng: np.random.Generator) -> Site | None:
@@ -58,7 +58,8 @@ def fault(drive: "DriveResult") -> str:
     junction = way_of(load_road(route.course), route).manoeuvres[0]
     rear_m = route.start_m + drive.columns["progress_m"] - vehicle.rear_overhang_m
     is_inside = (rear_m + vehicle.length_m > junction.start_m + INSIDE_M) & (rear_m < junction.end_m)
-    stands = np.append(is_inside & (drive.columns["speed_mps"] < STOOD_MPS), False)
-    since = np.maximum.accumulate(np.where(stands, 0, np.arange(1, len(stands) + 1)))
-    longest_s = float((np.arange(1, len(stands) + 1) - since).max()) * route.tick_s
+    longest_s = run_s = 0.0
+    for stands in is_inside & (drive.columns["speed_mps"] < STOOD_MPS):
+        run_s = run_s + route.tick_s if stands else 0.0
+        longest_s = max(longest_s, run_s)
     return f"stood inside the junction for {longest_s:.1f} s" if longest_s > STOOD_S else ""
