@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from e2e_planner.rule_forecast import LaneMap
 from e2e_planner.rule_path import Path, RouteLine, inside, resampled
-from mimic_contracts.scene import Scene
+from mimic_contracts.scene import Scene, SceneLane
 
 TOUCHING_M = 2.2  # between the middles of two lanes on which cars touch
 UNSEEN_JUNCTION_M = 12.0  # long, where its lanes are not in view
@@ -50,17 +50,22 @@ def junctions_along(scene: Scene, route: RouteLine, path: Path, lane_map: LaneMa
     lights = {}
     for light in sorted(scene.lights, key=lambda light: -LIGHT_RANKS.index(light.state)):
         lights[light.lane_id] = light.state
+    preferred = {name for lane in scene.lanes for name in lane.yields_to}  # others yield to these
+
+    def crosses(lane: SceneLane) -> bool:
+        return bool(lane.yields_to) or lane.lane_id in preferred
+
     result = []
     index = 0
     while index < len(route.lanes):
         lane = route.lanes[index]
         has_line = lane.lane_id in lines or lane.lane_id in lights
-        if not has_line and not lane.yields_to:
+        if not has_line and not crosses(lane):
             index += 1
             continue
         first = index + 1 if has_line else index
         last = first
-        while last + 1 < len(route.lanes) and route.lanes[last + 1].yields_to:
+        while last + 1 < len(route.lanes) and crosses(route.lanes[last + 1]):
             last += 1
         within = route.lanes[first : last + 1]
         start = path.way(float(route.spans_m[index, 1] if has_line else route.spans_m[index, 0]))

@@ -33,7 +33,7 @@ class RuleParameters:
     # Following
     time_gap_s: float = 1.5
     standing_gap_m: float = 2.5
-    passing_gap_m: float = 9.0  # behind what it waits to pass: room to swing out
+    passing_gap_m: float = 14.0  # behind what it waits to pass: room to swing out
     restart_m: float = 0.8  # a nearer stop is not crept up to
     corridor_margin_m: float = 0.35  # on either side of the car
     cut_in_s: float = 2.5  # how far ahead a lane change into the corridor is braked for
@@ -73,7 +73,7 @@ class RuleParameters:
     # Passing
     standing_s: float = 2.0  # after which a vehicle counts as left there, not as a lead
     clearance_m: float = 0.9
-    least_clearance_m: float = 0.5
+    least_clearance_m: float = 0.35
     edge_m: float = 0.9  # off the lane's middle: parked
     queue_reach_m: float = 25.0  # before a junction or a crossing in which a standing car queues
     passing_mps: float = 7.0

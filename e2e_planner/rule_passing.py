@@ -14,7 +14,7 @@ from mimic_contracts.scene import Scene
 
 AHEAD_M = 60.0  # how far ahead one moves over
 BEHIND_M = 8.0
-OUT_OF_LANE_M = 0.25  # by which the car's side may leave its lane without a gap
+LANE_EDGE_M = 0.15  # that the car keeps free
 BEFORE_M = 1.0  # of the standing vehicle, where the car is beside it in full, and after it
 LEAST_RAMP_M = 6.0
 STEERING_SHARE = 0.8  # of the greatest curvature, to move aside
@@ -181,11 +181,11 @@ class Passing:
         edge = other.offset_m + side * other.across_m
         if (edge + side * (half + p.clearance_m)) * side <= 0.0:
             return None
-        for clearance in (p.clearance_m, p.least_clearance_m):
-            needed = side * max(side * (edge + side * (half + clearance)), 0.0)
-            if abs(needed) + half <= width_m / 2.0 + OUT_OF_LANE_M:
-                return Blocker(other, needed, leaves_lane=False)
-        return Blocker(other, edge + side * (half + p.clearance_m), leaves_lane=True)
+        wanted, least = (max(side * (edge + side * (half + clearance)), 0.0) for clearance in (p.clearance_m, p.least_clearance_m))
+        most = width_m / 2.0 - half - LANE_EDGE_M
+        if least <= most:
+            return Blocker(other, side * min(wanted, most), leaves_lane=False)
+        return Blocker(other, side * wanted, leaves_lane=True)
 
     def _is_free(self, group: Sequence[Blocker], others: Sequence[Beside], route: RouteLine, scene: Scene, now: Pace, *, is_begun: bool) -> bool:
         """Whether the car can be beside the lane, there and back, before anybody comes."""
