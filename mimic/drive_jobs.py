@@ -73,7 +73,7 @@ def _drive(watch: Watch, *, driver: str, route: RouteSpec, path: Path, pictures:
     return result.ended
 
 
-@lru_cache(maxsize=1)  # a worker drives with one policy at a time, and `reset` makes it forget
+@lru_cache(maxsize=8)  # a worker drives with the same few again and again, and `reset` makes them forget
 def _load(text: str) -> Policy:
     from e2e_planner.policies import load_policy
 

@@ -23,7 +23,7 @@ POLL_S = 0.1
 ASKED, PROGRESS = 0, 1  # in the numbers that a worker shares with us
 DONE, FAILED, AGAIN = "done", "failed", "again"  # how work ends
 SUMO = "SUMO:"  # how its errors begin: they lie with it, and not with the work
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LP_NUM_THREADS"), "1")
+ONE_THREAD = {**dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"), "LP_NUM_THREADS": "0"}  # Mesa: none besides its own
 
 
 class Watch:

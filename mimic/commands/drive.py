@@ -2,7 +2,7 @@
 
     mimic drive --policy out/run --suite course --seeds 1,2,3 --out out/drive
     mimic drive --policy out/run --suite course_day --pictures black --out out/blind
-    mimic drive --policy rule_based_oracle --baselines route_pursuit,constant_velocity --suite test --seeds 1,2,3 --out out/rules
+    mimic drive --policy out/run --baselines black,grey_lights,rule_based_oracle,route_pursuit --suite val --out out/compared
     mimic drive --policy out/run --suite course_day --over-ros --out out/drive_ros
     mimic drive --policy out/run --route out/drive/routes/day_s1.parquet      is this drive made again, byte for byte?
 
@@ -27,7 +27,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -50,8 +50,17 @@ from mimic_sim.world import COMPLETED, load_road
 
 ROUTES, FILMS = "routes", "films"  # directories
 VIDEOS = ("failed", "all", "none")
+BLINDED = tuple(pictures for pictures in engine.PICTURES if pictures != "as_is")
+BASELINES_HELP = f"{', '.join(BUILT_IN)}; or {', '.join(BLINDED)}: the policy itself with such pictures"
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total} [{elapsed}<{remaining}]"
 Figures = dict[str, dict[str, float]]  # route id → figures of score_route
+
+
+class Driver(NamedTuple):
+    """Who drives, as `load_policy` knows it or EXPERT, and what it is shown, of engine.PICTURES."""
+
+    policy: str
+    pictures: str = "as_is"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--route", type=Path, help="a saved drive, OUT/routes/ROUTE.parquet: drive it again and compare; exit code 1 where they differ")
     parser.add_argument("--seeds", default="1", help="comma-separated; each varies light, buildings, trees and traffic (default: 1)")
     parser.add_argument("--out", type=Path, help="directory for the results of a suite")
-    parser.add_argument("--baselines", default="", help=f"comma-separated, of {', '.join(BUILT_IN)}: they drive the same routes, to compare")
+    parser.add_argument("--baselines", default="", help=f"comma-separated: they drive the same routes, to compare; {BASELINES_HELP}")
     pictures_help = "black: the policy gets black pictures; grey_lights: pictures with dark signals; to see that it needs them"
     parser.add_argument("--pictures", choices=engine.PICTURES, default="as_is", help=pictures_help)
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes at once (default: one a core, here %(default)s)")
@@ -86,9 +95,11 @@ def validate(args: argparse.Namespace) -> list[int]:
         raise UsageError(f"--jobs: is {args.jobs}, must be at least 1")
     if not args.budget_s > 0.0:
         raise UsageError(f"--budget-s: is {args.budget_s}, must be over 0")
-    unknown = [name for name in _baselines(args) if name not in BUILT_IN]
+    unknown = [name for name in _baselines(args) if name not in (*BUILT_IN, *BLINDED)]
     if unknown:
-        raise UsageError(f"--baselines: '{', '.join(unknown)}' is unknown, must be of: {', '.join(BUILT_IN)}")
+        raise UsageError(f"--baselines: '{', '.join(unknown)}' is unknown, must be of: {', '.join((*BUILT_IN, *BLINDED))}")
+    if args.pictures in _baselines(args):
+        raise UsageError(f"--baselines: '{args.pictures}' is what the policy itself sees (--pictures): leave it out")
     if args.over_ros and args.policy == EXPERT:
         raise UsageError("--over-ros: the expert is no policy of the planner node; drive it in process, or record it with `mimic sim record`")
     if args.suite is not None and args.out is None:
@@ -121,7 +132,8 @@ def run(args: argparse.Namespace) -> int:
     folder = DriveFolder(args.out)
     folder.begin(card, resume=args.resume)
     started_s = time.monotonic()
-    drivers = {ROUTES: args.policy, EXPERT: EXPERT, **{name: name for name in _baselines(args) if name != args.policy}}
+    drivers = {ROUTES: Driver(args.policy, args.pictures), EXPERT: Driver(EXPERT)}
+    drivers |= {name: Driver(args.policy, name) if name in BLINDED else Driver(name) for name in _baselines(args) if name != args.policy}
     try:
         _drive_all(args, folder, drivers, routes)
         drives, score = _score(folder, drivers, routes)
@@ -165,7 +177,7 @@ def _routes(suite: Suite, seeds: Sequence[int]) -> list[RouteSpec]:
     return sorted(routes, key=lambda route: route.course)
 
 
-def _drive_all(args: argparse.Namespace, folder: DriveFolder, drivers: Mapping[str, str], routes: Sequence[RouteSpec]) -> None:
+def _drive_all(args: argparse.Namespace, folder: DriveFolder, drivers: Mapping[str, Driver], routes: Sequence[RouteSpec]) -> None:
     """Make every drive that is not there yet, and save each as soon as it ends."""
     for name in drivers:
         (folder.partial / name).mkdir(exist_ok=True)
@@ -175,14 +187,14 @@ def _drive_all(args: argparse.Namespace, folder: DriveFolder, drivers: Mapping[s
         for name, driver in drivers.items():
             path = folder.path(name, route)
             if not path.is_file() and not (name == EXPERT and (is_expert or folder.fetch_expert(path, route))):
-                missing[drive_job(driver, route, path, pictures=args.pictures if name == ROUTES else "as_is")] = (name, route)
+                missing[drive_job(driver.policy, route, path, pictures=driver.pictures)] = (name, route)
     over_ros = [job for job, (name, _) in missing.items() if args.over_ros and name == ROUTES]
     total = (len(drivers) - is_expert) * len(routes)
     with tqdm(total=total, initial=total - len(missing), desc="drives", file=sys.stderr, bar_format=BAR, mininterval=0.5) as bar:
 
         def note(outcome: Outcome) -> None:
             name, route = missing[outcome.job]
-            _note(outcome, folder, name, route, is_expert=drivers[name] == EXPERT)
+            _note(outcome, folder, name, route, is_expert=drivers[name].policy == EXPERT)
 
         _run([job for job in missing if job not in over_ros], args, bar, note)
         for job in over_ros:
@@ -230,7 +242,7 @@ def _over_ros(job: Job, args: argparse.Namespace, folder: DriveFolder, route: Ro
 
 
 def _score(
-    folder: DriveFolder, drivers: Mapping[str, str], routes: Sequence[RouteSpec]
+    folder: DriveFolder, drivers: Mapping[str, Driver], routes: Sequence[RouteSpec]
 ) -> tuple[list[tuple[DriveResult, dict[str, float]]], dict[str, object]]:
     """The drives of the policy, without plans and traces, and their figures; and the score."""
     class_of = {route.route_id: route.scenario for route in routes}
