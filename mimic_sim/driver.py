@@ -6,16 +6,18 @@ as often as one likes, and the answer depends on nothing but that state and what
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mimic_contracts.plan import Plan
 from mimic_sim import expert
 from mimic_sim.actors import Actor
 from mimic_sim.ego import EgoMotion
 from mimic_sim.expert import Ahead, Lead
+from mimic_sim.passing import PASSING_MPS, Pass, Passing
 from mimic_sim.right_of_way import SIGNAL, Conflict, Zebra, conflicts, waiting_lines, zebras
 from mimic_sim.sight import Seen
 
@@ -100,15 +102,14 @@ class Driver:
     """The sighted expert on one world's way."""
 
     def __init__(self, world: "World") -> None:
-        self._driving, self._style, self._line, vehicle = world.driving, world.driving.style, world.way.line, world.vehicle
+        self._world, self._style, self._line, vehicle = world, world.driving.style, world.way.line, world.vehicle
         self._front_m, self._half_m, self._length_m = vehicle.length_m - vehicle.rear_overhang_m, vehicle.width_m / 2.0, vehicle.length_m
         self._junctions = junctions(world)
         self._zebras = zebras(world.network, world.way)
         self._memory = Memory()
+        self._passing = Passing(world)
         self._ahead = expert.FREE
-        marks = self._line.s_m[::4]
-        poses = self._line.poses(marks)
-        self._stations = marks, np.maximum.accumulate([world.driving.line.project(x, y)[0] for x, y, _ in poses])
+        self._follow(None)
 
     def look(self, seen: Seen) -> None:
         """Take in what can be seen now, once per tick, in order."""
@@ -120,18 +121,40 @@ class Driver:
         self._note_who_stands(time_s, moment.actors)
         bumper_m = self._line.project(moment.ego.x_m, moment.ego.y_m)[0] + self._front_m
         now = Now(time_s, moment.ego, bumper_m, tuple(self._in_line_coordinates(moment.actors, time_s)))
+        before, waits_m = self._passing.path, self._passing.look(now, seen.eyes)
+        path, passed = self._passing.path, self._passing.under_way
+        if path is not before:
+            self._follow(path)
+        if path is not None:
+            now = replace(now, others=tuple(replace(o, offset_m=o.offset_m - float(path.at(o.station_m))) for o in now.others))
         leads = [lead for other in now.others if (lead := self._lead(other, now)) is not None]
         stops = [self._stop_at(i, junction, now) for i, junction in enumerate(self._junctions)]
         stops += [zebra.start_m - ROOM_M / 2.0 if self._is_walked_on(zebra, now) else None for zebra in self._zebras]
-        to_driving = np.interp([*(s for s in stops if s is not None), *(lead.station_m for lead in leads)], *self._stations).tolist()
+        to_driving = np.interp([*(s for s in (*stops, waits_m) if s is not None), *(lead.station_m for lead in leads)], *self._stations).tolist()
         count = len(to_driving) - len(leads)
         moved = tuple(Lead(station_m=s, speed_mps=lead.speed_mps) for s, lead in zip(to_driving[count:], leads, strict=True))
-        caps = tuple(self._cap(other) for other in now.others if self._hides_the_kerb(other, now))
-        self._ahead = Ahead(front_m=self._front_m, stops_m=tuple(to_driving[:count]), leads=moved, caps=caps)
+        caps = [self._cap(other) for other in now.others if self._hides_the_kerb(other, now)]
+        if passed is not None:
+            start_m, end_m = np.interp(passed.beside_m, *self._stations).tolist()
+            caps.append((start_m, end_m, PASSING_MPS))
+        self._ahead = Ahead(front_m=self._front_m, stops_m=tuple(to_driving[:count]), leads=moved, caps=tuple(caps))
 
     def plan(self, ego: EgoMotion, *, stamp_ns: int) -> Plan:
         """(21, 6) of CAR in the vehicle frame, from a state of the ego, given what was looked at last."""
         return expert.plan(self._driving, ego, stamp_ns=stamp_ns, ahead=self._ahead)
+
+    def _follow(self, path: Pass | None) -> None:
+        """Drive along the expert's line, or beside it."""
+        self._driving, marks = self._world.driving, self._line.s_m[::4]
+        self._stations = marks, self._on_driving_line(marks)
+        if path is not None:
+            driving_m = self._driving.line.s_m
+            self._driving = expert.moved_aside(self._driving, path.at(np.interp(driving_m, self._stations[1], marks)))
+            self._stations = marks, self._on_driving_line(marks)
+
+    def _on_driving_line(self, marks_m: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The stations of the driving line (M,) at stations of the way (M,)."""
+        return np.maximum.accumulate([self._driving.line.project(x, y)[0] for x, y, _ in self._line.poses(marks_m)])
 
     def _glance(self, time_s: float, lights: Mapping[str, str]) -> None:
         """A light counts as it was a reaction time ago; out of sight it is remembered, a green one not for long."""

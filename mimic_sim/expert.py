@@ -112,6 +112,14 @@ def driving_line(lane_line: Line, *, speed_limits_mps: NDArray[np.float64], styl
     return DrivingLine(line, speed, speed * line.slope(speed), style)
 
 
+def moved_aside(driving: DrivingLine, left_m: NDArray[np.float64]) -> DrivingLine:
+    """The same drive beside its line, (N,) metres to the left of it."""
+    line = driving.line.shifted(left_m)
+    stations_m = line.s_m * (driving.line.length_m / line.length_m)
+    speed, acceleration = (driving.line.sample(column, stations_m) for column in (driving.speed_mps, driving.acceleration_mps2))
+    return DrivingLine(line, speed, acceleration, driving.style)
+
+
 def _reachable(limit_mps: NDArray[np.float64], *, step_m: float, acceleration_mps2: float, braking_mps2: float, closed: bool) -> NDArray[np.float64]:
     """The highest speeds (N,) below a line's limits that these accelerations connect."""
     squared = (limit_mps[:-1] if closed else limit_mps) ** 2

@@ -29,7 +29,7 @@ class RouteSpec:
     an empty road, and 20 s more, in a town 110 s.
     is_disturbed: seeded pushes, for recordings. scenario: the class that the route is counted in; empty: none.
     driver: a style of the expert; empty: calm, and in a recording: not told.
-    passes_m: stretches [from, to] of the progress on which leaving the lane is necessary, and so no fault.
+    passes_m: stretches [from, to] of the progress on which leaving the lane is necessary, and so no fault; nobody parks there.
     """
 
     route_id: str = "drive"

@@ -4,11 +4,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mimic_contracts.motion import to_frame
 from mimic_sim.actors import Actor
 from mimic_sim.moment import Moment
-from mimic_sim.right_of_way import Conflict, Link, link_of, waiting_lines
+from mimic_sim.parked import CLEAR_M, SHARPEST_1PM
+from mimic_sim.right_of_way import Conflict, Link, distances_m, link_of, waiting_lines
 from mimic_sim.road_network import Lane, Line, RoadNetwork
 from mimic_sim.routing import TURN_RAD, Way, open_way, shortest_way, turn_rad
 
@@ -33,6 +35,13 @@ BEYOND_M = 45.0  # after a junction, until the route ends
 SETTING_OFF_S = 0.6  # until an acceleration is there, by its limited jerk and the car's latency
 EGO_MIDDLE_M, EGO_HALF_M, EGO_HALF_WIDTH_M = 1.4, 2.3, 0.95  # of a car, from its rear axle
 STEP_M = 0.7  # of somebody on foot
+PARKING_STEP_M = 2.0
+STRIP_M = 3.0  # no strip beside a lane is farther from its middle
+TO_PASS_M, PASS_M = (36.0, 65.0), 22.0  # to the middle of what is passed, and the way over and back before and after that
+PARKED_M = 14.0  # of the strip to park on, before and after it
+AFTER_PASS_M = 12.0  # of the lane
+TRIES = 10
+FACING_S = 2.0  # for which one reckons that an ego on the wrong side comes nearer
 IN_LANE_M = 2.2  # nearer than this to the line is on it
 
 
@@ -157,12 +166,44 @@ class Empty:
         return ()
 
 
-def site_along(lane: Lane, rng: np.random.Generator, *, length_m: tuple[float, float]) -> Site:
-    """A random length of a lane, which ends BEFORE_END_M before it, where nothing at the next junction matters yet."""
-    room_m = lane_length_m(lane) - BEFORE_END_M
+def site_along(lane: Lane, rng: np.random.Generator, *, length_m: tuple[float, float], before_end_m: float = BEFORE_END_M) -> Site:
+    """A random length of a lane, which ends before_end_m before it, where nothing at the next junction matters yet."""
+    room_m = lane_length_m(lane) - before_end_m
     drive_m = min(float(rng.uniform(*length_m)), room_m - 1.0)
     start_m = float(rng.uniform(1.0, room_m - drive_m))
     return Site(start_lane=lane.lane_id, end_lane=lane.lane_id, start_m=round(start_m, 1), length_m=round(drive_m, 1))
+
+
+def parking_m(network: RoadNetwork, lane: Lane) -> NDArray[np.float64]:
+    """Stations of a lane, every PARKING_STEP_M, beside which a car may be parked on the right."""
+    line = network.line([lane.lane_id])
+    stations_m = np.arange(0.0, line.length_m, PARKING_STEP_M)
+    is_parking = np.zeros(len(stations_m), bool)
+    for strip in network.parking:
+        if distances_m(strip.centre_m[[len(strip.centre_m) // 2]], lane.centre_m)[0] > STRIP_M:
+            continue
+        beside = Line.through(strip.centre_m, closed=False)
+        for i, (x, y, _) in enumerate(line.poses(stations_m)):
+            along_m, left_m = beside.project(x, y)
+            is_straight = abs(float(beside.sample(beside.curvature_1pm, np.array([along_m]))[0])) < SHARPEST_1PM
+            is_parking[i] |= left_m > 0.0 and CLEAR_M < along_m < beside.length_m - CLEAR_M and is_straight
+    return stations_m[is_parking]
+
+
+def site_to_pass(network: RoadNetwork, rng: np.random.Generator) -> Site | None:
+    """Along a lane at whose kerb cars may be parked, where one can be passed: halfway along passes_m."""
+    lanes = [lane for lane in network.lanes if not lane.is_internal and lane_length_m(lane) > TO_PASS_M[0] + PASS_M + AFTER_PASS_M + 1.0]
+    for i in rng.permutation(len(lanes)):
+        stations_m, room_m = parking_m(network, lanes[i]), lane_length_m(lanes[i]) - PASS_M - AFTER_PASS_M
+        for _ in range(TRIES if len(stations_m) else 0):
+            to_m = float(rng.uniform(TO_PASS_M[0], min(TO_PASS_M[1], room_m - 1.0)))
+            start_m = float(rng.uniform(1.0, room_m - to_m))
+            is_there = np.abs(stations_m - start_m - to_m) < PARKED_M
+            if PARKING_STEP_M * (is_there.sum() + 1) >= 2.0 * PARKED_M:
+                passes_m = ((round(to_m - PASS_M, 1), round(to_m + PASS_M, 1)),)
+                start_m, length_m = round(start_m, 1), round(to_m + PASS_M, 1)
+                return Site(start_lane=lanes[i].lane_id, end_lane=lanes[i].lane_id, start_m=start_m, length_m=length_m, passes_m=passes_m)
+    return None
 
 
 @dataclass
@@ -178,6 +219,7 @@ class Runner:
     heading_rad: float = 0.0  # against the line's direction
     colour: tuple[float, float, float] = (0.42, 0.02, 0.02)
     indicator: str = "none"
+    is_left: bool = False  # nobody is in it, so that it has no brake lights on while it stands
     acceleration_mps2: float = field(default=0.0, init=False)
 
     def actor(self) -> Actor:
@@ -195,7 +237,7 @@ class Runner:
             length_m=length_m,
             width_m=width_m,
             height_m=height_m,
-            brake=self.kind != "pedestrian" and (self.acceleration_mps2 < BRAKE_LIGHT_MPS2),
+            brake=self.kind != "pedestrian" and (self.acceleration_mps2 < BRAKE_LIGHT_MPS2 or (self.speed_mps == 0.0 and not self.is_left)),
             indicator=self.indicator,
             colour=self.colour,
         )
@@ -219,6 +261,11 @@ class Runner:
             return np.inf
         return station_m - self.station_m - EGO_HALF_M - SIZES_M[self.kind][0] / 2.0
 
+    def meets_ego(self, now: Moment) -> bool:
+        """Whether the ego's direction is against its own."""
+        yaw_rad = self.line.poses(np.array([self.station_m]))[0, 2]
+        return bool(np.cos(now.ego.yaw_rad - yaw_rad) < 0.0)
+
     def faces_ego(self, now: Moment) -> bool:
         """Whether the ego is where one on foot would be with the next step."""
         actor, ego = self.actor(), now.ego
@@ -241,6 +288,7 @@ class Platoon:
     speed_mps: float
     signals: tuple[SignalWish, ...] = ()
     sets_out_s: float = 0.0
+    facing_room_m: float = 0.0  # left to an ego that comes towards them on their line
     _time_s: float = field(default=0.0, init=False)
 
     def time_to(self, distance_m: float) -> float:
@@ -260,7 +308,9 @@ class Platoon:
         before_m, before_mps = np.inf, 0.0
         for runner in self.runners if self._time_s > self.sets_out_s else ():
             half_m = SIZES_M[runner.kind][0] / 2.0
-            ahead = (before_m - runner.station_m - half_m, before_mps), (runner.room_before_ego_m(now), now.ego.speed_mps)
+            room_m, faces = runner.room_before_ego_m(now), runner.meets_ego(now)
+            ego = (room_m - self.facing_room_m - FACING_S * now.ego.speed_mps, 0.0) if faces and self.facing_room_m else (room_m, now.ego.speed_mps)
+            ahead = (before_m - runner.station_m - half_m, before_mps), ego
             wanted_mps = min(careful_speed_mps(room_m, self.speed_mps, ahead_mps=mps) for room_m, mps in ahead)
             runner.drive(tick_s, speed_mps=wanted_mps, change_mps2=SETTING_OFF_MPS2 if wanted_mps >= runner.speed_mps else 6.0)
             before_m, before_mps = runner.station_m - half_m, runner.speed_mps

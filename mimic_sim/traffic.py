@@ -30,6 +30,7 @@ from mimic_contracts.vehicle import VehicleSpec
 from mimic_sim.actors import Actor
 
 WARM_UP_S = 60.0
+FACING_ROOM_M = 14.0
 EGO_WAITS_S = 5.0  # the last part of it: the ego stands at its start and those around have seen it
 # Who is nearer than this to the ego's start when the ego appears goes elsewhere; a car at 17 m/s stops within 40 m.
 CLEAR_RADIUS_M, PEDESTRIAN_CLEAR_RADIUS_M, SCRIPTED_CLEAR_RADIUS_M = 40.0, 5.0, 15.0
@@ -208,6 +209,7 @@ class Traffic:
             "step-length": self.tick_s,
             "seed": self.spec.seed,
             "time-to-teleport": -1,
+            "ignore-route-errors": "true",  # some walks that it finds it then cannot walk: they go on at the other side
             "collision.action": "warn",
             "collision.check-junctions": "true",
             "lanechange.duration": 3,
@@ -282,14 +284,20 @@ class Traffic:
         """Tell SUMO the middle of the ego's front bumper.
 
         SUMO's vehicles block the one lane that their front is in. So on an edge the ego is told as lying along the
-        lane that its middle is in, however it really stands: else, standing across, nobody behind would see it.
+        lane that its middle is in, however it really stands: else, standing across, nobody behind would see it. And
+        where it faces those who come along that lane it stands, and ahead of where it is: they would take it for one who
+        drives on before them, and then leave it no room to get back.
         """
         x, y, yaw = self._ego_pose
         middle_m = self.ego.length_m / 2.0 - self.ego.rear_overhang_m
         x, y = x + middle_m * math.cos(yaw), y + middle_m * math.sin(yaw)
         edge, position_m, index = self._sumo.simulation.convertRoad(x, y, False, "passenger")
         if not edge.startswith(":"):
-            yaw = _yaw(self._sumo.lane.getAngle(f"{edge}_{index}", position_m))
+            lane_yaw = _yaw(self._sumo.lane.getAngle(f"{edge}_{index}", position_m))
+            if math.cos(yaw - lane_yaw) < 0.0:
+                self._sumo.vehicle.setPreviousSpeed(EGO, 0.0)
+                x, y = x - FACING_ROOM_M * math.cos(lane_yaw), y - FACING_ROOM_M * math.sin(lane_yaw)
+            yaw = lane_yaw
         half_m = self.ego.length_m / 2.0
         angle_deg = 90.0 - math.degrees(yaw)  # SUMO's are from north, clockwise
         self._sumo.vehicle.moveToXY(EGO, "", -1, x + half_m * math.cos(yaw), y + half_m * math.sin(yaw), angle_deg, keepRoute=2)
@@ -318,6 +326,8 @@ class Traffic:
             vehicle_class = next(t.vehicle_class for t in VEHICLE_TYPES if t.kind == actor.kind)
             self._sumo.route.add(actor.actor_id, [self._edges[vehicle_class][0]])
             self._sumo.vehicle.add(actor.actor_id, actor.actor_id, actor.kind)
+            if vehicle_class != "bicycle":  # trucks are staged where none may drive, too
+                self._sumo.vehicle.setVehicleClass(actor.actor_id, "passenger")
 
     def _advance(self) -> None:
         self._sumo.simulation.step()

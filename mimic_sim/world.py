@@ -154,7 +154,7 @@ def world_on(network: RoadNetwork, route: RouteSpec) -> World:
         load_vehicle(route.vehicle),
         look_of(route.look, seed=route.seed),
         walls,
-        parked_cars(network, way, seed=route.seed),
+        parked_cars(network, way, seed=route.seed, free_m=[(route.start_m + start, route.start_m + end) for start, end in route.passes_m]),
     )
 
 

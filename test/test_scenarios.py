@@ -19,7 +19,9 @@ TOWN = {"cut_in": "train_4", "right_turn_zebra": "train_3"}
 OWN_FAULT = {
     "block_the_box": {events.VEHICLE_COLLISION, events.BLOCKED_BOX},
     "cut_in": {events.VEHICLE_COLLISION},
+    "fork": {events.VEHICLE_COLLISION},
     "lead_vehicle": {events.VEHICLE_COLLISION},
+    "parked_car": {events.VEHICLE_COLLISION},
     "pedestrian_emerges": {events.PEDESTRIAN_COLLISION},
     "red_light": {events.RED_LIGHT},
     "right_turn_zebra": {events.PEDESTRIAN_COLLISION},

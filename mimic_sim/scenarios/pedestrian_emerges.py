@@ -4,24 +4,36 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimic_sim.actors import Actor
 from mimic_sim.collisions import actor_boxes, touching
 from mimic_sim.moment import Moment
-from mimic_sim.parked import CLEAR_M, SHARPEST_1PM
 from mimic_sim.right_of_way import distances_m
-from mimic_sim.road_network import LINE_STEP_M, Lane, Line, RoadNetwork
-from mimic_sim.staging import BEFORE_END_M, EGO_HALF_M, EGO_MIDDLE_M, Cast, Empty, Runner, SignalWish, Site, lane_length_m, site_along
+from mimic_sim.road_network import LINE_STEP_M, Line, RoadNetwork
+from mimic_sim.staging import (
+    EGO_HALF_M,
+    EGO_MIDDLE_M,
+    PARKING_STEP_M,
+    STRIP_M,
+    TRIES,
+    Cast,
+    Empty,
+    Runner,
+    SignalWish,
+    Site,
+    lane_length_m,
+    parking_m,
+    site_along,
+)
 
 if TYPE_CHECKING:
     from mimic_sim.drive_result import DriveResult
     from mimic_sim.world import World
 
-LENGTH_M = (75.0, 130.0)
-AFTER_M, BEFORE_M = 32.0, 15.0  # where somebody may step out: from the route's start, and to its end
-KERB_M = 36.0  # of kerb there to park at, so that a car is sure to stand there
-BESIDE_M = 3.0  # no strip beside a lane is farther from its middle
+LENGTH_M = (64.0, 130.0)
+AFTER_M, BEFORE_M = 26.0, 10.0  # where somebody may step out: from the route's start, and to its end
+BEFORE_LANE_END_M = 12.0
+KERB_M = 28.0  # of kerb there to park at, so that a car is sure to stand there
 BEHIND_CAR_M = (0.6, 0.9)  # from its front bumper to the middle of who steps out there
 HIDDEN_M = 0.7  # from there to the end of its side
 # From the moment when she can be seen to when a car that does not slow down is there. Enough to react within 0.5 s and
@@ -31,19 +43,17 @@ MET_M = (-0.5, 0.5)  # where across its path such a car meets her
 NEAREST_M = 4.0  # she sets out before a car is so near
 WALKING_MPS2 = 3.0
 WIDEST_M = 14.0  # nobody walks farther to the left
-STEP_M = 2.0
-TRIES = 10
 
 
 def site(network: RoadNetwork, rng: np.random.Generator) -> Site | None:
     """Along a lane at whose kerb cars can be parked."""
-    lanes = [lane for lane in network.lanes if not lane.is_internal and lane_length_m(lane) >= LENGTH_M[0] + BEFORE_END_M]
+    lanes = [lane for lane in network.lanes if not lane.is_internal and lane_length_m(lane) >= LENGTH_M[0] + BEFORE_LANE_END_M]
     for i in rng.permutation(len(lanes)):
-        stations_m = _parking_m(network, lanes[i])
+        stations_m = parking_m(network, lanes[i])
         for _ in range(TRIES if len(stations_m) else 0):
-            found = site_along(lanes[i], rng, length_m=LENGTH_M)
+            found = site_along(lanes[i], rng, length_m=LENGTH_M, before_end_m=BEFORE_LANE_END_M)
             is_there = (stations_m > found.start_m + AFTER_M) & (stations_m < found.start_m + found.length_m - BEFORE_M)
-            if STEP_M * is_there.sum() >= KERB_M:
+            if PARKING_STEP_M * is_there.sum() >= KERB_M:
                 return found
     return None
 
@@ -54,7 +64,7 @@ def cast(world: "World", rng: np.random.Generator) -> Cast:
     cars = []
     for car in world.parked:
         station_m, left_m = line.project(car.x_m, car.y_m)
-        if -BESIDE_M < left_m < 0.0 and AFTER_M < station_m + car.length_m / 2.0 - route.start_m < world.length_m - BEFORE_M:
+        if -STRIP_M < left_m < 0.0 and AFTER_M < station_m + car.length_m / 2.0 - route.start_m < world.length_m - BEFORE_M:
             cars.append((station_m + car.length_m / 2.0, -left_m - car.width_m / 2.0))
     if not cars:
         return Empty()
@@ -95,22 +105,6 @@ class Emerging:
             walks = person.station_m < person.line.length_m - 0.5 and not person.faces_ego(now)
             person.drive(tick_s, speed_mps=self.speed_mps if walks else 0.0, change_mps2=WALKING_MPS2)
         return (person.actor(),)
-
-
-def _parking_m(network: RoadNetwork, lane: Lane) -> NDArray[np.float64]:
-    """Stations of a lane, every STEP_M, beside which a car may be parked on the right."""
-    line = network.line([lane.lane_id])
-    stations_m = np.arange(0.0, line.length_m, STEP_M)
-    is_parking = np.zeros(len(stations_m), bool)
-    for strip in network.parking:
-        if distances_m(strip.centre_m[[len(strip.centre_m) // 2]], lane.centre_m)[0] > BESIDE_M:
-            continue
-        beside = Line.through(strip.centre_m, closed=False)
-        for i, (x, y, _) in enumerate(line.poses(stations_m)):
-            along_m, left_m = beside.project(x, y)
-            is_straight = abs(float(beside.sample(beside.curvature_1pm, np.array([along_m]))[0])) < SHARPEST_1PM
-            is_parking[i] |= left_m > 0.0 and CLEAR_M < along_m < beside.length_m - CLEAR_M and is_straight
-    return stations_m[is_parking]
 
 
 def _across(world: "World", station_m: float, *, from_m: float) -> Line:
