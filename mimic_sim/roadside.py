@@ -20,9 +20,11 @@ class Circles:
 
     def __init__(self) -> None:
         self._cells: defaultdict[tuple[int, int], list[NDArray[np.float64]]] = defaultdict(list)
+        self._near: dict[tuple[int, int, int, int], NDArray[np.float64]] = {}
 
     def add(self, circles_m: NDArray[np.float64]) -> None:
         """Remember circles (N, 3) [x, y, radius]."""
+        self._near.clear()
         cells, member = np.unique(np.floor(circles_m[:, :2] / CELL_M).astype(np.int64), axis=0, return_inverse=True)
         for k, (i, j) in enumerate(cells):
             self._cells[int(i), int(j)].append(circles_m[member.ravel() == k])
@@ -30,15 +32,20 @@ class Circles:
     def are_free(self, points_m: NDArray[np.float64], gap_m: float) -> bool:
         """Whether points (M, 2), which lie within CELL_M, are all at least gap_m from every circle."""
         low, high = (np.floor(f(points_m, axis=0) / CELL_M).astype(np.int64) for f in (np.min, np.max))
-        near = [a for i in range(low[0] - 1, high[0] + 2) for j in range(low[1] - 1, high[1] + 2) for a in self._cells.get((i, j), ())]
-        if not near:
-            return True
-        circles = np.concatenate(near)
+        circles = self._around(*low.tolist(), *high.tolist())
         middle = points_m.mean(axis=0)
         reach = np.hypot(*(points_m - middle).T).max() + gap_m + circles[:, 2]
         circles = circles[np.hypot(*(circles[:, :2] - middle).T) < reach + 1e-6]  # the others cannot matter
         away = np.hypot(points_m[:, None, 0] - circles[:, 0], points_m[:, None, 1] - circles[:, 1])
         return bool((away >= gap_m + circles[:, 2]).all())
+
+    def _around(self, first_i: int, first_j: int, last_i: int, last_j: int) -> NDArray[np.float64]:
+        """(N, 3) the circles in some cells and those next to them, put together once."""
+        key = first_i, first_j, last_i, last_j
+        if key not in self._near:
+            cells = ((i, j) for i in range(first_i - 1, last_i + 2) for j in range(first_j - 1, last_j + 2))
+            self._near[key] = np.concatenate([np.zeros((0, 3)), *(circles for cell in cells for circles in self._cells.get(cell, ()))])
+        return self._near[key]
 
 
 @dataclass(eq=False)

@@ -64,25 +64,30 @@ def scene_mesh(network: RoadNetwork, *, seed: int, scenery: Scenery = NORTH) -> 
         add_signal(builder, signal)
     for sign in network.signs:
         add_sign(builder, sign)
-    _fill_roadside(builder, network, lines, seed=seed, scenery=scenery)
+    _fill_roadside(builder, network, seed=seed, scenery=scenery)
     return builder.build()
 
 
 @lru_cache(maxsize=8)
 def building_walls(network: RoadNetwork, *, seed: int) -> NDArray[np.float64]:
     """(N, 5) float64 boxes [x_m, y_m, yaw_rad, length_m, width_m] of the houses in the mesh of the same seed, in any scenery."""
-    lines = {lane.lane_id: network.line([lane.lane_id]) for lane in network.lanes}
-    return np.array(_fill_roadside(NoMesh(), network, lines, seed=seed).walls).reshape(-1, 5)
+    return np.array(_fill_roadside(NoMesh(), network, seed=seed).walls).reshape(-1, 5)
 
 
-def _fill_roadside(builder: MeshBuilder, network: RoadNetwork, lines: dict[str, Line], *, seed: int, scenery: Scenery = NORTH) -> Roadside:
+def _fill_roadside(builder: MeshBuilder, network: RoadNetwork, *, seed: int, scenery: Scenery = NORTH) -> Roadside:
     """Everything beside the roads."""
-    paved = _paved(network, lines)
-    outer = [(lane, lines[lane.lane_id]) for lane in network.lanes if lane.right_marking == "solid"]
-    roads = [(lane, line, _edge_of_gardens(lane, line, paved)) for lane, line in outer]
+    paved, roads = _gardens(network)
     roadside = Roadside(builder, paved, GROUND_Z_M, np.random.default_rng([seed, 5]), scenery)
     roadside.fill(roads)
     return roadside
+
+
+@lru_cache(maxsize=4)
+def _gardens(network: RoadNetwork) -> tuple[Circles, list[tuple[Lane, Line, float]]]:
+    """What is paved, and the lanes beside which gardens are, as Roadside.fill takes them: the same for every seed."""
+    lines = {lane.lane_id: network.line([lane.lane_id]) for lane in network.lanes}
+    paved = _paved(network, lines)
+    return paved, [(lane, lines[lane.lane_id], _edge_of_gardens(lane, lines[lane.lane_id], paved)) for lane in network.lanes if lane.right_marking == "solid"]
 
 
 def _ground(builder: MeshBuilder, middles_m: NDArray[np.float64]) -> None:
