@@ -60,6 +60,7 @@ class Renderer:
         self._cameras = tuple(cameras)
         self._targets = {camera: picture_target(self._gl, camera) for camera in cameras}
         self._label_targets: dict[CameraSpec, Any] = {}
+        self._held: dict[CameraSpec, tuple[NDArray[np.float64], Sequence[Actor], NDArray[np.float32], _Sight, NDArray[np.float32]]] = {}
         self._scene = self._gl.program(vertex_shader=shaders.SCENE_VERTEX, fragment_shader=shaders.scene_fragment(look))
         self._label = self._gl.program(vertex_shader=shaders.LABEL_VERTEX, fragment_shader=shaders.LABEL_FRAGMENT)
         self._sky = self._gl.program(vertex_shader=shaders.SKY_VERTEX, fragment_shader=shaders.SKY_FRAGMENT)
@@ -115,7 +116,7 @@ class Renderer:
         actors: road users, in the frame of the mesh; lamps: (4 Q, VERTEX_FLOATS) vertices as in Mesh of what shines now
         (a tint above 1.5 shines by itself).
         """
-        sight = self._sight(camera, pose, actors)
+        sight, moving = self._prepared(camera, pose, actors, lamps, stamp_ns=stamp_ns)
         self._draw_shadows(pose)
         many, single = self._targets[camera]
         many.use()
@@ -134,7 +135,7 @@ class Renderer:
             self._gl.enable(self._gl.BLEND)
             self._draw_quads(self._shade, shade_quads([actors[i] for i in sight.near]), "3f 12x 2f 20x", "in_position", "in_uv")
             self._gl.disable(self._gl.BLEND)
-        self._draw_quads(self._scene, self._moving(sight, actors, lamps, stamp_ns), *VERTEX_LAYOUT)
+        self._draw_quads(self._scene, moving, *VERTEX_LAYOUT)
         set_uniforms(self._sky, u_to_world=np.linalg.inv(projection_matrix(camera) @ view_matrix(np.zeros(3), sight.rotation)))
         self._sky_array.render()
         if self._look.rain > 0:
@@ -148,7 +149,7 @@ class Renderer:
 
         What the air hides altogether is sky; rain, light and shade have no labels.
         """
-        sight = self._sight(camera, pose, actors)
+        sight, moving = self._prepared(camera, pose, actors, lamps)
         target = self._label_targets.get(camera) or self._label_targets.setdefault(camera, label_target(self._gl, camera))
         target.use()
         self._gl.viewport = (0, 0, camera.width_px, camera.height_px)
@@ -157,10 +158,23 @@ class Renderer:
         set_uniforms(self._label, u_view_projection=sight.view_projection)
         for first, count in sight.chunks:
             self._label_array.render(first=6 * first, vertices=6 * count)
-        self._draw_quads(self._label, self._moving(sight, actors, lamps, 0), *LABEL_LAYOUT)
+        self._draw_quads(self._label, moving, *LABEL_LAYOUT)
         shown = np.frombuffer(target.read(components=2, dtype="f4"), np.float32).reshape(camera.height_px, camera.width_px, 2)[::-1]
         instance, semantic = np.divmod(shown[..., 0].astype(np.int32), INSTANCE_STEP)
         return Labels(semantic=semantic.astype(np.uint8), instance=instance.astype(np.uint16), depth_m=shown[..., 1].copy())
+
+    def _prepared(
+        self, camera: CameraSpec, pose: NDArray[np.float64], actors: Sequence[Actor], lamps: NDArray[np.float32], *, stamp_ns: int | None = None
+    ) -> tuple[_Sight, NDArray[np.float32]]:
+        """What a camera sees, and what moves there; for labels, whose stamp does not matter, as for the picture before if
+        that was of the same things."""
+        held = self._held.get(camera)
+        if stamp_ns is None and held is not None and held[0] is pose and held[1] is actors and held[2] is lamps:
+            return held[3:]
+        sight = self._sight(camera, pose, actors)
+        moving = self._moving(sight, actors, lamps, stamp_ns or 0)
+        self._held[camera] = (pose, actors, lamps, sight, moving)
+        return sight, moving
 
     def _moving(self, sight: _Sight, actors: Sequence[Actor], lamps: NDArray[np.float32], stamp_ns: int) -> NDArray[np.float32]:
         """(4 Q, VERTEX_FLOATS) of the road users in view and the lamps."""

@@ -26,6 +26,7 @@ class View:
         effects = effects_of(route.camera, world.look, seed=route.seed)
         self._lenses = {camera: Lens(effects, camera, seed=route.seed) for camera in cameras}
         mesh = scene_mesh(world.network, seed=route.seed, scenery=scenery)
+        self._of: Moment | None = None
         self._renderer = Renderer(mesh, world.look, cameras, seed=route.seed, scenery=scenery)
 
     def __enter__(self) -> "View":
@@ -44,14 +45,20 @@ class View:
 
     def picture(self, camera: CameraSpec, moment: Moment) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB of one of the cameras."""
-        lamps = self._lamps.quads(self._shown(moment))
-        picture = self._renderer.render(camera, moment.ego.pose, stamp_ns=moment.stamp_ns, actors=moment.actors, lamps=lamps)
+        pose, lamps = self._posed(moment)
+        picture = self._renderer.render(camera, pose, stamp_ns=moment.stamp_ns, actors=moment.actors, lamps=lamps)
         return self._lenses[camera].apply(picture, moment.stamp_ns)
 
     def labels(self, moment: Moment) -> dict[str, Labels]:
         """Camera name → what the pixels of its picture show; instances count the actors of the moment."""
-        lamps = self._lamps.quads(self._shown(moment))
-        return {c.name: self._renderer.labels(c, moment.ego.pose, actors=moment.actors, lamps=lamps) for c in self._cameras}
+        pose, lamps = self._posed(moment)
+        return {c.name: self._renderer.labels(c, pose, actors=moment.actors, lamps=lamps) for c in self._cameras}
+
+    def _posed(self, moment: Moment) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """The car's pose and the lamps of a moment, made once for all its pictures and labels."""
+        if self._of is not moment:
+            self._of, self._pose, self._lit = moment, moment.ego.pose, self._lamps.quads(self._shown(moment))
+        return self._pose, self._lit
 
     def _shown(self, moment: Moment) -> Mapping[str, str]:
         """The signals' states that the lamps are lit by."""
