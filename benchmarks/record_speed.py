@@ -1,6 +1,6 @@
 """How fast drives are recorded: pictures with ground truth per second over all cores, size of an hour, where the time goes.
 
-python benchmarks/record_speed.py              rig mono in a town among 80 vehicles and 30 pedestrians; about a minute
+python benchmarks/record_speed.py              rig mono in a town among 80 vehicles and 30 pedestrians; two minutes
 python benchmarks/record_speed.py --rig quad   figures on stdout as JSON
 
 CPU seconds hold on a busy machine, too; the pictures a second hold only on an idle one.
@@ -31,6 +31,7 @@ from mimic_sim.routing import random_way
 from mimic_sim.world import load_road
 
 VEHICLES, PEDESTRIANS = 80, 30
+DRIVES_EACH = 3  # one after the other in a process, which has to start once
 TOWN, WAY_M = "train_1", 700.0
 STAGES = {
     "driving": (engine, "drive"),
@@ -97,7 +98,7 @@ def measure(rig: str, image_rate_hz: float, processes: int) -> dict[str, object]
         out = Path(folder)
         stages = where_time_goes(jobs(rig, 1, image_rate_hz)[0], out)
         before, started_s = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        todo = jobs(rig, processes, image_rate_hz)
+        todo = jobs(rig, DRIVES_EACH * processes, image_rate_hz)
         answers = []
         make_all(todo, out / "all", processes=processes, on_share=lambda share: None, on_answer=lambda job, answer: answers.append((job, answer)))
         wall_s, after = time.perf_counter() - started_s, resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -9,7 +9,7 @@ from mimic_contracts.errors import MimicError, require_package
 from mimic_contracts.rig import CameraSpec
 from mimic_sim.textures import texture_layers
 
-SAMPLES = 4  # 2 x 2 supersampling costs the same CPU at 128 x 256 and several times that in large pictures
+SUPERSAMPLING = 1.5  # on a CPU 4 samples a pixel take half as long again, in a town with its many small triangles
 INSTALL = "apt-get install libegl1 libgl1-mesa-dri"
 
 
@@ -24,11 +24,10 @@ def open_context() -> Any:
         raise MimicError(f"rendering needs EGL and a GL driver, which cannot be used ({error}): {INSTALL}") from error
 
 
-def picture_target(context: Any, camera: CameraSpec) -> tuple[Any, Any]:
-    """Where a camera's picture is drawn, with SAMPLES a pixel, and where it is resolved to one."""
-    size = (camera.width_px, camera.height_px)
-    many = context.framebuffer([context.renderbuffer(size, 4, samples=SAMPLES)], context.depth_renderbuffer(size, samples=SAMPLES))
-    return many, context.framebuffer([context.renderbuffer(size, 4)])
+def picture_target(context: Any, camera: CameraSpec) -> Any:
+    """Where a camera's picture is drawn, SUPERSAMPLING times as wide and high."""
+    size = (round(SUPERSAMPLING * camera.width_px), round(SUPERSAMPLING * camera.height_px))
+    return context.framebuffer([context.renderbuffer(size, 4)], context.depth_renderbuffer(size))
 
 
 def label_target(context: Any, camera: CameraSpec) -> Any:

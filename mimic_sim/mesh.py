@@ -147,17 +147,32 @@ class MeshBuilder:
         return Mesh(quads.reshape(-1, VERTEX_FLOATS), np.stack([starts, counts], axis=1), spheres)
 
 
-class NoMesh(MeshBuilder):
-    """Keeps nothing: to learn where things are placed without making them."""
+class MeshPlan:
+    """Stands in for a MeshBuilder: notes what is added, so that it can be made later, or never."""
 
-    def of(self, semantic_class: str) -> "NoMesh":
-        """Itself."""
-        return self
+    def __init__(self, semantic_class: str = "sky", noted: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] | None = None) -> None:
+        self._class, self._noted = semantic_class, [] if noted is None else noted
 
-    def add(self, *_: Any, **__: Any) -> None:
-        """Nothing."""
+    def of(self, semantic_class: str) -> "MeshPlan":
+        """What is added to this one is of another class, and goes into the same mesh."""
+        return MeshPlan(semantic_class, self._noted)
 
-    strip = box = round = level = add
+    def add(self, *args: Any, **options: Any) -> None:
+        """As in MeshBuilder."""
+        self._noted.append((self._class, "add", args, options))
+
+    def box(self, *args: Any, **options: Any) -> None:
+        """As in MeshBuilder."""
+        self._noted.append((self._class, "box", args, options))
+
+    def round(self, *args: Any, **options: Any) -> None:
+        """As in MeshBuilder."""
+        self._noted.append((self._class, "round", args, options))
+
+    def add_to(self, builder: MeshBuilder) -> None:
+        """Make all of it."""
+        for semantic_class, shape, args, options in self._noted:
+            getattr(builder.of(semantic_class), shape)(*args, **options)
 
 
 def turned(corners_m: NDArray[np.float64], place: NDArray[np.float64]) -> NDArray[np.float64]:

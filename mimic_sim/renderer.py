@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -118,10 +119,10 @@ class Renderer:
         """
         sight, moving = self._prepared(camera, pose, actors, lamps, stamp_ns=stamp_ns)
         self._draw_shadows(pose)
-        many, single = self._targets[camera]
-        many.use()
-        self._gl.viewport = (0, 0, camera.width_px, camera.height_px)
-        many.clear(depth=1.0)
+        target = self._targets[camera]
+        target.use()
+        self._gl.viewport = (0, 0, *target.size)
+        target.clear(depth=1.0)
         self._gl.enable_only(self._gl.DEPTH_TEST | self._gl.CULL_FACE)
         self._surfaces.use(0)
         self._shadow_map.use(1)
@@ -140,8 +141,8 @@ class Renderer:
         self._sky_array.render()
         if self._look.rain > 0:
             self._draw_rain(camera, stamp_ns)
-        self._gl.copy_framebuffer(single, many)
-        picture = np.frombuffer(single.read(components=3, alignment=1), np.uint8).reshape(camera.shape)
+        drawn = np.frombuffer(target.read(components=3, alignment=1), np.uint8).reshape(*target.size[::-1], 3)
+        picture = cv2.resize(drawn, (camera.width_px, camera.height_px), interpolation=cv2.INTER_AREA)
         return picture[::-1].copy()  # GL counts rows from below
 
     def labels(self, camera: CameraSpec, pose: NDArray[np.float64], *, actors: Sequence[Actor] = (), lamps: NDArray[np.float32] = NO_LAMPS) -> Labels:

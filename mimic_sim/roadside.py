@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mimic_sim.mesh import MeshBuilder, turned
+from mimic_sim.mesh import MeshPlan, turned
 from mimic_sim.road_network import Lane, Line
 from mimic_sim.scenery import NORTH, Scenery
 
@@ -52,7 +52,7 @@ class Circles:
 class Roadside:
     """Places things along the right edge of every road, never on paved ground and never into each other's walls."""
 
-    builder: MeshBuilder
+    plan: MeshPlan
     paved: Circles
     foot_z_m: float
     rng: np.random.Generator
@@ -115,7 +115,7 @@ class Roadside:
         rise_m = 0.0 if is_town and rng.random() < 0.6 else float(rng.uniform(2.0, 3.5))
         if self._is_beside(place, size_m[0], size_m[1]):  # after all draws: one house left out changes no other
             self.walls.append((float(place[0]), float(place[1]), float(place[3]), size_m[0], size_m[1]))
-            self.builder.of("building").box(place, size_m, wall, tile_m=(3.0, 3.0), tint=tint)
+            self.plan.of("building").box(place, size_m, wall, tile_m=(3.0, 3.0), tint=tint)
             self._roof(place, size_m, rise_m, roof)
 
     def _roof(self, place: NDArray[np.float64], size_m: tuple[float, float, float], rise_m: float, tint: NDArray[np.float64]) -> None:
@@ -129,7 +129,7 @@ class Roadside:
                 continue
             corners = turned(np.array(faces, np.float64), place)
             uv = np.array([[[0, 0], [length / 3.0, 0], [length / 3.0, width / 5.0], [0, width / 5.0]]] * 2)
-            self.builder.of("building").add(corners, material, uv=uv, tint=colour)
+            self.plan.of("building").add(corners, material, uv=uv, tint=colour)
 
     def _trees(self, line: Line, start_m: float, length_m: float, edge_m: float, *, spacing_m: float, depth_m: float) -> None:
         rng, s = self.rng, start_m
@@ -141,7 +141,7 @@ class Roadside:
             s += spacing_m * float(rng.uniform(0.5, 1.6))
 
     def _tree(self, place: NDArray[np.float64]) -> None:
-        rng, builder, scenery = self.rng, self.builder.of("vegetation"), self.scenery
+        rng, builder, scenery = self.rng, self.plan.of("vegetation"), self.scenery
         height = float(rng.uniform(4.5, 9.0))
         green = np.array([1.0, 1.0, 1.0]) * rng.uniform(0.7, 1.15) * np.array([rng.uniform(0.85, 1.25), 1.0, rng.uniform(0.8, 1.0)]) * scenery.foliage
         if rng.random() < 0.25:  # a conifer
@@ -153,7 +153,7 @@ class Roadside:
         builder.round(place, (0.32 * height, height), profile, "leaves", green)
 
     def _hedge(self, line: Line, start_m: float, length_m: float, edge_m: float) -> None:
-        hedge = self.builder.of("vegetation")
+        hedge = self.plan.of("vegetation")
         green = np.array([0.75, 0.95, 0.7]) * self.rng.uniform(0.7, 1.0)
         for s in np.arange(start_m, start_m + length_m - 4.0, 4.0):
             if self.rng.random() < 0.7:
@@ -168,7 +168,7 @@ class Roadside:
         place = self._place(line, s_m, right_m)
         if not self.paved.are_free(place[None, :2], -RIM_M):
             return
-        pole = self.builder.of("pole")
+        pole = self.plan.of("pole")
         grey = np.array([0.33, 0.35, 0.36])
         pole.round(place, (0.0, 6.5), np.array([0.09, 0.06]), "plain", grey)
         arm = np.array([[(-0.05, 0.0, 6.4), (0.05, 0.0, 6.4), (0.05, 1.7, 6.7), (-0.05, 1.7, 6.7)]])

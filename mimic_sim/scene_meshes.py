@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from mimic_sim.mesh import Mesh, MeshBuilder, NoMesh, triangles
+from mimic_sim.mesh import Mesh, MeshBuilder, MeshPlan, triangles
 from mimic_sim.road_network import Area, Lane, Line, Path, RoadNetwork, StopLine
 from mimic_sim.roadside import Circles, Roadside
 from mimic_sim.scenery import NORTH, Scenery
@@ -64,20 +64,21 @@ def scene_mesh(network: RoadNetwork, *, seed: int, scenery: Scenery = NORTH) -> 
         add_signal(builder, signal)
     for sign in network.signs:
         add_sign(builder, sign)
-    _fill_roadside(builder, network, seed=seed, scenery=scenery)
+    _roadside(network, seed, scenery).plan.add_to(builder)
     return builder.build()
 
 
-@lru_cache(maxsize=8)
-def building_walls(network: RoadNetwork, *, seed: int) -> NDArray[np.float64]:
-    """(N, 5) float64 boxes [x_m, y_m, yaw_rad, length_m, width_m] of the houses in the mesh of the same seed, in any scenery."""
-    return np.array(_fill_roadside(NoMesh(), network, seed=seed).walls).reshape(-1, 5)
+def building_walls(network: RoadNetwork, *, seed: int, scenery: Scenery = NORTH) -> NDArray[np.float64]:
+    """(N, 5) float64 boxes [x_m, y_m, yaw_rad, length_m, width_m] of the houses in the mesh of the same arguments; they stand
+    alike in any scenery."""
+    return np.array(_roadside(network, seed, scenery).walls).reshape(-1, 5)
 
 
-def _fill_roadside(builder: MeshBuilder, network: RoadNetwork, *, seed: int, scenery: Scenery = NORTH) -> Roadside:
+@lru_cache(maxsize=8)  # for walls and mesh of a drive, and the drives of other policies on the same route
+def _roadside(network: RoadNetwork, seed: int, scenery: Scenery) -> Roadside:
     """Everything beside the roads."""
     paved, roads = _gardens(network)
-    roadside = Roadside(builder, paved, GROUND_Z_M, np.random.default_rng([seed, 5]), scenery)
+    roadside = Roadside(MeshPlan(), paved, GROUND_Z_M, np.random.default_rng([seed, 5]), scenery)
     roadside.fill(roads)
     return roadside
 

@@ -6,7 +6,7 @@ one road user after the other, as differences. `Traffic` rounds to the same step
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mimic_contracts.errors import MimicError, require_package
 from mimic_contracts.scene import INDICATORS
-from mimic_sim.actors import Actor
+from mimic_sim.actors import Actor, moved
 from mimic_sim.ego import EgoMotion
 from mimic_sim.moment import Moment
 
@@ -43,7 +43,7 @@ class Trace:
     def of(cls, moments: Sequence[Moment]) -> "Trace":
         """The trace of a drive, one moment a tick: actors nearer than NEAR_M."""
         looks: dict[str, tuple[int, Actor]] = {}
-        rows: list[tuple[int, ...]] = []
+        rows: list[tuple[float, ...]] = []
         signals: dict[int, Mapping[str, str]] = {}
         shown: Mapping[str, str] = {}
         for tick, moment in enumerate(moments):
@@ -52,18 +52,20 @@ class Trace:
             for actor in moment.actors:
                 if is_near(actor, moment.ego):
                     who, _ = looks.setdefault(actor.actor_id, (len(looks), actor))
-                    values = (round(getattr(actor, name) * per) for name, per in STEPS.items())
-                    rows.append((who, tick, *values, 2 * INDICATORS.index(actor.indicator) + actor.brake))
-        table = np.array(sorted(rows), np.int32).reshape(-1, len(COLUMNS))
+                    lights = 2 * INDICATORS.index(actor.indicator) + actor.brake
+                    rows.append((who, tick, actor.x_m, actor.y_m, actor.yaw_rad, actor.speed_mps, lights))
+        table = np.array(rows, np.float64).reshape(-1, len(COLUMNS))
+        table = np.rint(table * [STEPS.get(name, 1.0) for name in COLUMNS]).astype(np.int32)
+        table = table[np.lexsort((table[:, 1], table[:, 0]))]  # by who, then tick
         return cls(tuple(actor for _, actor in looks.values()), dict(zip(COLUMNS, table.T, strict=True)), signals)
 
     def actors_at(self, tick: int) -> tuple[Actor, ...]:
         """The road users near the car at a tick."""
         found = []
         for i in np.flatnonzero(self.columns["tick"] == tick).tolist():
-            values = {name: float(self.columns[name][i] / per) for name, per in STEPS.items()}
+            motion = {name: float(self.columns[name][i] / per) for name, per in STEPS.items()}
             indicator, brake = divmod(int(self.columns["lights"][i]), 2)
-            found.append(replace(self.looks[self.columns["who"][i]], **values, indicator=INDICATORS[indicator], brake=bool(brake)))
+            found.append(moved(self.looks[self.columns["who"][i]], **motion, indicator=INDICATORS[indicator], brake=bool(brake)))
         return tuple(found)
 
     def signals_at(self, tick: int) -> Mapping[str, str]:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from mimic_contracts.errors import MimicError, require_package
 from mimic_contracts.validation import check_integer, check_number
 from mimic_contracts.vehicle import VehicleSpec
-from mimic_sim.actors import Actor
+from mimic_sim.actors import Actor, moved
 
 WARM_UP_S = 60.0
 FACING_ROOM_M = 14.0
@@ -347,13 +347,13 @@ class Traffic:
             user, signals = self._users[name], vehicle.getSignals(name)
             x, y, yaw = _middle(user, vehicle.getPosition(name), vehicle.getAngle(name))
             lights = {"brake": bool(signals & BRAKE_BIT), "indicator": _indicator(signals)}
-            yield _moved(user.looks, x, y, yaw, vehicle.getSpeed(name), **lights)
+            yield moved(user.looks, **_motion(x, y, yaw, vehicle.getSpeed(name)), **lights)
         for name in person.getIDList():
             if name not in self._users:
                 continue
             x, y = person.getPosition(name)
             yaw = _yaw(person.getAngle(name))
-            yield _moved(self._users[name].looks, x, y, yaw, person.getSpeed(name))
+            yield moved(self._users[name].looks, **_motion(x, y, yaw, person.getSpeed(name)))
 
     # Ways and numbers
 
@@ -461,13 +461,9 @@ def _middle(user: _RoadUser, front_m: tuple[float, float], angle_deg: float) -> 
     return front_m[0] - half_m * c, front_m[1] - half_m * s, yaw
 
 
-def _moved(looks: Actor, x_m: float, y_m: float, yaw_rad: float, speed_mps: float, **lights: Any) -> Actor:
-    """The actor with other values, in the steps that a trace keeps, past its checks: a hundred of them a tick would cost
-    as much as SUMO itself."""
-    actor = object.__new__(Actor)
-    motion = {"x_m": round(x_m, 3), "y_m": round(y_m, 3), "yaw_rad": round(yaw_rad, 4), "speed_mps": round(speed_mps, 2)}
-    actor.__dict__.update(looks.__dict__, **motion, **lights)
-    return actor
+def _motion(x_m: float, y_m: float, yaw_rad: float, speed_mps: float) -> dict[str, float]:
+    """An actor's fields, in the steps that a trace keeps."""
+    return {"x_m": round(x_m, 3), "y_m": round(y_m, 3), "yaw_rad": round(yaw_rad, 4), "speed_mps": round(speed_mps, 2)}
 
 
 def _yaw(angle_deg: float) -> float:

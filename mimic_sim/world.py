@@ -36,6 +36,7 @@ from mimic_sim.routing import Way, closed_way, open_way, shortest_way
 from mimic_sim.scenarios import CAST, load_scenario
 from mimic_sim.scene_meshes import building_walls
 from mimic_sim.scene_truth import SceneTruth
+from mimic_sim.scenery import scenery_of
 from mimic_sim.sight import Seen, Sight
 from mimic_sim.staging import Cast, Empty
 from mimic_sim.sumo_network import load_network, town_path
@@ -143,7 +144,7 @@ def world_on(network: RoadNetwork, route: RouteSpec) -> World:
     else:
         way = closed_way(network, EGO_LANE)
         length_m = way.end_m * route.laps
-    walls = building_walls(network, seed=route.seed) if network.sumo_file is not None else NO_BOXES
+    walls = building_walls(network, seed=route.seed, scenery=scenery_of(route.scenery)) if network.sumo_file is not None else NO_BOXES
     driving = expert.driving_line(way.line, speed_limits_mps=way.speed_limits_mps(), style=expert.STYLES[route.driver or expert.CALM])
     return World(
         route,
