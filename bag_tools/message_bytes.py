@@ -42,12 +42,18 @@ def header(stamp_ns: int, frame_id: str = "") -> dict[str, Any]:
 
 
 def _message(type_name: str, fields: Mapping[str, Any]) -> Any:
-    described = TYPES.fielddefs[type_name][1]
-    unknown = set(fields) - {name for name, _ in described}
+    described = _described(type_name)
+    unknown = fields.keys() - described.keys()
     if unknown:
-        raise ContractError(f"message: {type_name} has no field {', '.join(sorted(unknown))}; it has {', '.join(name for name, _ in described)}")
-    values = [_value(kind, fields[name]) if name in fields else _nothing(kind) for name, kind in described]
+        raise ContractError(f"message: {type_name} has no field {', '.join(sorted(unknown))}; it has {', '.join(described)}")
+    values = [_value(kind, fields[name]) if name in fields else _nothing(kind) for name, kind in described.items()]
     return TYPES.types[type_name](*values)
+
+
+@cache
+def _described(type_name: str) -> dict[str, Any]:
+    """Field → kind, in the message's order."""
+    return dict(TYPES.fielddefs[type_name][1])
 
 
 def _value(kind: Any, given: Any) -> Any:

@@ -112,7 +112,8 @@ class Traffic:
     """Road users in a town, moved tick by tick; a context manager. One at a time in a process: SUMO is global.
 
     Parameters: a SUMO network with sidewalks, the tick, the ego's vehicle, and its pose at tick 0, (3,) float64
-    [x_m, y_m, yaw_rad] of its rear axle in the network's frame.
+    [x_m, y_m, yaw_rad] of its rear axle in the network's frame; reach_m: who is farther than this from the ego along an axis
+    is not among actors().
 
     `contacts` counts the contacts between two road users (the ego too) that SUMO has seen since tick 0.
 
@@ -120,7 +121,7 @@ class Traffic:
     that this object is of no use, but a new one can begin the route again.
     """
 
-    def __init__(self, net: Path, spec: TrafficSpec, *, tick_s: float, ego: VehicleSpec, ego_pose: NDArray[np.float64]) -> None:
+    def __init__(self, net: Path, spec: TrafficSpec, *, tick_s: float, ego: VehicleSpec, ego_pose: NDArray[np.float64], reach_m: float = math.inf) -> None:
         require_package("libsumo", extra="sim", purpose="traffic")
         import libsumo
 
@@ -128,7 +129,7 @@ class Traffic:
         self.net, self.spec, self.tick_s, self.ego = net, spec, tick_s, ego
         self.contacts = 0
         self._sumo: Any = libsumo
-        self._ego_pose = ego_pose
+        self._ego_pose, self._reach_m = ego_pose, reach_m
         self._rng = np.random.default_rng([spec.seed, 1])
         self._count = 0  # of road users so far: names and looks
         self._users: dict[str, _RoadUser] = {}  # everyone but the ego, by id, also who waits to be let in
@@ -167,10 +168,10 @@ class Traffic:
             self._place_scripted(scripted)
             self._advance()
             self.contacts += len(self._sumo.simulation.getCollisions())
-            self._actors = tuple(self._read())
+            self._actors = tuple(self._read(reach_m=self._reach_m))
 
     def actors(self) -> tuple[Actor, ...]:
-        """Everyone but the ego, now."""
+        """Everyone within reach but the ego, now."""
         return self._actors
 
     def signal_states(self) -> dict[str, str]:
@@ -227,7 +228,7 @@ class Traffic:
         self._make_up_numbers(beyond_m=0.0)
         for _ in range(round((WARM_UP_S - EGO_WAITS_S) / self.tick_s)):
             self._advance()
-        self._actors = tuple(self._read())
+        self._actors = tuple(self._read(reach_m=math.inf))
         self._clear_start(scripted)
         self._sumo.route.add("ego_start", [self._edges["passenger"][0]])
         self._sumo.vehicle.add(EGO, "ego_start", EGO)
@@ -235,7 +236,7 @@ class Traffic:
             self._place_ego()
             self._place_scripted(scripted)
             self._advance()
-        self._actors = tuple(self._read())
+        self._actors = tuple(self._read(reach_m=self._reach_m))
         self._ticks = 0
 
     def _declare(self, road_user: RoadUserType) -> None:
@@ -339,21 +340,27 @@ class Traffic:
             self._prolong_ways()
             self._make_up_numbers(beyond_m=NEW_BEYOND_M)
 
-    def _read(self) -> Iterator[Actor]:
+    def _read(self, *, reach_m: float) -> Iterator[Actor]:
         vehicle, person = self._sumo.vehicle, self._sumo.person
         for name in vehicle.getIDList():
             if name not in self._users:  # the ego, and the actors of a scenario
                 continue
-            user, signals = self._users[name], vehicle.getSignals(name)
+            user = self._users[name]
             x, y, yaw = _middle(user, vehicle.getPosition(name), vehicle.getAngle(name))
-            lights = {"brake": bool(signals & BRAKE_BIT), "indicator": _indicator(signals)}
-            yield moved(user.looks, **_motion(x, y, yaw, vehicle.getSpeed(name)), **lights)
+            if self._is_within(reach_m, x, y):
+                signals = vehicle.getSignals(name)
+                lights = {"brake": bool(signals & BRAKE_BIT), "indicator": _indicator(signals)}
+                yield moved(user.looks, **_motion(x, y, yaw, vehicle.getSpeed(name)), **lights)
         for name in person.getIDList():
             if name not in self._users:
                 continue
             x, y = person.getPosition(name)
-            yaw = _yaw(person.getAngle(name))
-            yield moved(self._users[name].looks, **_motion(x, y, yaw, person.getSpeed(name)))
+            if self._is_within(reach_m, x, y):
+                yaw = _yaw(person.getAngle(name))
+                yield moved(self._users[name].looks, **_motion(x, y, yaw, person.getSpeed(name)))
+
+    def _is_within(self, reach_m: float, x_m: float, y_m: float) -> bool:
+        return abs(x_m - self._ego_pose[0]) < reach_m and abs(y_m - self._ego_pose[1]) < reach_m
 
     # Ways and numbers
 

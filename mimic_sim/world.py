@@ -40,7 +40,7 @@ from mimic_sim.scenery import scenery_of
 from mimic_sim.sight import Seen, Sight
 from mimic_sim.staging import Cast, Empty
 from mimic_sim.sumo_network import load_network, town_path
-from mimic_sim.trace import Trace, is_near
+from mimic_sim.trace import NEAR_M, Trace, is_near
 from mimic_sim.traffic import Traffic, TrafficSpec
 from vehicle_interface.adapters import Twist2D
 
@@ -336,7 +336,7 @@ class Simulation:
         if world.network.sumo_file is None:
             return None
         spec = TrafficSpec(vehicles=route.vehicles, pedestrians=route.pedestrians, seed=route.seed)
-        traffic = Traffic(world.network.sumo_file, spec, tick_s=route.tick_s, ego=world.vehicle, ego_pose=self.ego.pose)
+        traffic = Traffic(world.network.sumo_file, spec, tick_s=route.tick_s, ego=world.vehicle, ego_pose=self.ego.pose, reach_m=NEAR_M)
         traffic.start(self._scripted)
         for wish in self._cast.signals:
             traffic.wish(wish.link.signal_id, wish.link.index, wish.shows, wish.left_s)
