@@ -5,18 +5,20 @@ from collections import deque
 from mimic_contracts.errors import MimicError
 from mimic_contracts.images import Frame
 from mimic_contracts.observation import EgoState, Observation, Route
+from mimic_contracts.scene import Scene
 
 KEPT = 200  # states kept, some seconds of odometry
 
 
 class ObservationAssembler:
-    """Finds for each frame the vehicle's state at its exposure."""
+    """Finds for each frame the vehicle's state at its exposure, and the Scene, where the policy needs one."""
 
-    def __init__(self, *, odometry_required: bool, tolerance_ns: int) -> None:
-        self._is_required = odometry_required
+    def __init__(self, *, odometry_required: bool, tolerance_ns: int, scene_required: bool = False) -> None:
+        self._is_required, self._is_scene_required = odometry_required, scene_required
         self._tolerance_ns = tolerance_ns
         self._states: deque[tuple[int, EgoState]] = deque(maxlen=KEPT)
         self._route = Route()
+        self._scene: tuple[int, Scene] | None = None
 
     def add_ego(self, ego: EgoState, *, stamp_ns: int) -> None:
         """Note the vehicle's state."""
@@ -28,16 +30,31 @@ class ObservationAssembler:
         """Note where to go."""
         self._route = route
 
-    def has_state_at(self, stamp_ns: int) -> bool:
-        """Whether a state of exactly this stamp was noted."""
-        return any(stamp == stamp_ns for stamp, _ in self._states)
+    def set_scene(self, scene: Scene, *, stamp_ns: int) -> None:
+        """Note what can be seen."""
+        self._scene = (stamp_ns, scene)
+
+    def is_complete(self, stamp_ns: int) -> bool:
+        """Whether all that is required was noted with exactly this stamp."""
+        has_state = not self._is_required or any(stamp == stamp_ns for stamp, _ in self._states)
+        has_scene = not self._is_scene_required or (self._scene is not None and self._scene[0] == stamp_ns)
+        return has_state and has_scene
 
     def assemble(self, frames: dict[str, Frame], *, stamp_ns: int) -> Observation:
-        """The observation of these frames; raises MimicError when odometry is required and none is near enough."""
+        """The observation of these frames; raises MimicError when odometry or a Scene is required and none is near enough."""
+        scene = self._scene_at(stamp_ns)
         nearest = min(self._states, key=lambda entry: abs(entry[0] - stamp_ns), default=None)
         if nearest is None or abs(nearest[0] - stamp_ns) > self._tolerance_ns:
             if self._is_required:
                 found = "none has arrived" if nearest is None else f"the nearest is {(nearest[0] - stamp_ns) / 1e9:+.3f} s away"
                 raise MimicError(f"no odometry within {self._tolerance_ns / 1e9} s of the picture: {found}")
-            return Observation(stamp_ns=stamp_ns, frames=frames, route=self._route)
-        return Observation(stamp_ns=stamp_ns, frames=frames, ego=nearest[1], route=self._route)
+            return Observation(stamp_ns=stamp_ns, frames=frames, route=self._route, scene=scene)
+        return Observation(stamp_ns=stamp_ns, frames=frames, ego=nearest[1], route=self._route, scene=scene)
+
+    def _scene_at(self, stamp_ns: int) -> Scene | None:
+        if not self._is_scene_required:
+            return None
+        if self._scene is None or abs(self._scene[0] - stamp_ns) > self._tolerance_ns:
+            found = "none has arrived" if self._scene is None else f"the last is {(self._scene[0] - stamp_ns) / 1e9:+.3f} s away"
+            raise MimicError(f"no Scene within {self._tolerance_ns / 1e9} s of the picture: {found}; the simulator sends Scenes with publishes_scene")
+        return self._scene[1]

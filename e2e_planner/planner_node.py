@@ -24,6 +24,7 @@ from mimic_contracts.plan import Plan
 from mimic_contracts.rig import load_rig
 from mimic_contracts.ros_conversions import ego_state, ns_to_stamp, plan_message, rgb_array, stamp_to_ns
 from mimic_contracts.ros_lifecycle import ERROR, OK, RELIABLE_QOS, SENSOR_QOS, WARN, MimicNode, run_node
+from mimic_contracts.scene_json import scene_from_text
 
 DIAGNOSTICS_PERIOD_NS = 500_000_000
 SHOWN_PROBABILITY = 0.02  # alternatives below it are not drawn
@@ -43,7 +44,8 @@ class PlannerNode(MimicNode):
             raise MimicError(f"policy '{p.policy}' needs rig '{self._policy.rig_name}', the node's parameter rig is '{self._rig.name}'")
         self._policy.reset()
         tolerance_ns = 0 if p.lockstep else round(p.odometry_tolerance_s * 1e9)
-        self._assembler = ObservationAssembler(odometry_required=p.odometry_required, tolerance_ns=tolerance_ns)
+        needs_scene = getattr(self._policy, "needs_scene", False)
+        self._assembler = ObservationAssembler(odometry_required=p.odometry_required, tolerance_ns=tolerance_ns, scene_required=needs_scene)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._steering_rad: float | None = None
         self._waiting: Image | None = None
@@ -59,6 +61,8 @@ class PlannerNode(MimicNode):
         ]
         if p.odometry_required or not p.lockstep:  # lockstep: odometry that may come before or after the frame, or not, decides nothing
             self._inputs.append(self.create_subscription(Odometry, p.odometry_topic, self._on_odometry, qos))
+        if needs_scene:
+            self._inputs.append(self.create_subscription(String, p.scene_topic, self._on_scene, qos))
 
     def activate(self) -> None:
         """Begin to plan; in lockstep, once somebody listens."""
@@ -80,9 +84,16 @@ class PlannerNode(MimicNode):
             self._fail(f"odometry: {error}", stamp_ns)
             return
         self._assembler.add_ego(ego, stamp_ns=stamp_ns)
-        if self._waiting is not None and stamp_to_ns(self._waiting.header.stamp) == stamp_ns:
-            frame, self._waiting = self._waiting, None
-            self._plan(frame, stamp_ns)
+        self._plan_waiting(stamp_ns)
+
+    def _on_scene(self, message: String) -> None:
+        try:
+            stamp_ns, scene = scene_from_text(message.data)
+        except MimicError as error:
+            self.get_logger().warning(f"ignored: {error}", throttle_duration_sec=5.0)
+            return
+        self._assembler.set_scene(scene, stamp_ns=stamp_ns)
+        self._plan_waiting(stamp_ns)
 
     def _on_steering(self, message: JointState) -> None:
         if message.position and np.isfinite(message.position[0]):
@@ -98,10 +109,16 @@ class PlannerNode(MimicNode):
         if not self.is_active:
             return
         stamp_ns = stamp_to_ns(message.header.stamp)
-        if self.parameters.lockstep and self.parameters.odometry_required and not self._assembler.has_state_at(stamp_ns):
-            self._waiting = message  # its odometry is on its way
+        if self.parameters.lockstep and not self._assembler.is_complete(stamp_ns):
+            self._waiting = message  # its odometry, or its Scene, is on its way
             return
         self._plan(message, stamp_ns)
+
+    def _plan_waiting(self, stamp_ns: int) -> None:
+        """Plan for the frame that waited for what has arrived with this stamp, once nothing is missing."""
+        if self._waiting is not None and stamp_to_ns(self._waiting.header.stamp) == stamp_ns and self._assembler.is_complete(stamp_ns):
+            frame, self._waiting = self._waiting, None
+            self._plan(frame, stamp_ns)
 
     def _plan(self, message: Image, stamp_ns: int) -> None:
         started_ns = self._steady.now().nanoseconds

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from e2e_planner.policies import load_policy
 from mimic.bringup import start
 from mimic_sim.drive_result import DriveResult
 from mimic_sim.route_spec import RouteSpec
@@ -28,6 +29,7 @@ def drive_over_ros(policy_text: str, route: RouteSpec, out_dir: Path, *, picture
         "rig": world.vehicle.rig,
         "route": json.dumps(asdict(route)),
         "pictures": pictures,
+        "scene": str(getattr(load_policy(policy_text), "needs_scene", False)).lower(),
         "rows": str(rows.resolve()),
     }
     timeout_s = START_S + SLOWEST * world.time_limit_s

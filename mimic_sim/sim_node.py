@@ -26,6 +26,7 @@ from mimic_contracts.plan import Plan
 from mimic_contracts.rig import load_rig
 from mimic_contracts.ros_conversions import odometry_message, plan_from_message, plan_message, rgb_message, stamp_to_ns
 from mimic_contracts.ros_lifecycle import ERROR, LATCHED_QOS, OK, RELIABLE_QOS, SENSOR_QOS, WARN, MimicNode, run_node
+from mimic_contracts.scene_json import scene_text
 from mimic_sim import ros_sim
 from mimic_sim.engine import Autopilot, black_pictures
 from mimic_sim.route_spec import read_route
@@ -81,9 +82,12 @@ class SimNode(MimicNode):
         self._command_publisher = self.create_publisher(String, p.route_command_topic, command_qos)
         self._clock_publisher = self.create_publisher(ClockMessage, "/clock", RELIABLE_QOS)
         self._other_publishers: list[Any] = []
+        self._scene_publisher = self.create_publisher(String, p.scene_topic, qos) if p.publishes_scene else None
+        if self._scene_publisher is not None:
+            self._other_publishers.append(self._scene_publisher)
         if p.publishes_mounting:
             self._other_publishers.append(self.create_publisher(ros_sim.mounting_message_type(), "/tf_static", LATCHED_QOS))
-            self._other_publishers[0].publish(ros_sim.mounting_message(self._rig, stamp_ns=self._simulation.stamp_ns))
+            self._other_publishers[-1].publish(ros_sim.mounting_message(self._rig, stamp_ns=self._simulation.stamp_ns))
         self._inputs = [
             self.create_subscription(TwistStamped, p.command_topic, self._on_command, RELIABLE_QOS),
             self.create_subscription(JointTrajectory, p.trajectory_topic, self._on_trajectory, RELIABLE_QOS),
@@ -99,6 +103,8 @@ class SimNode(MimicNode):
             self.wait_for_subscribers(*self._image_publishers.values())
             if p.driver == "planner":
                 self.wait_for_subscribers(self._command_publisher)
+                if self._scene_publisher is not None:
+                    self.wait_for_subscribers(self._scene_publisher)
             # The planner and the vehicle interface both answer to odometry; a recorder is alone.
             self.wait_for_subscribers(self._odometry_publisher, count=1 if p.driver == "expert" else 2)
         self._publish_camera_infos()  # before the first picture, which can't be understood without
@@ -256,6 +262,8 @@ class SimNode(MimicNode):
         if p.driver == "expert":  # beside a planner it would arrive before or after the odometry by chance
             self._steering_publisher.publish(ros_sim.steering_message(ego, self._world.vehicle, stamp_ns=stamp_ns))
         self._expert_publisher.publish(plan_message(simulation.expert_plan()))
+        if self._scene_publisher is not None:
+            self._scene_publisher.publish(String(data=scene_text(simulation.scene(), stamp_ns=stamp_ns)))
         pictures = black_pictures(self._rig) if p.pictures == "black" else self._view.pictures(simulation.moment())
         for camera in self._rig.cameras:
             self._image_publishers[camera.name].publish(self._picture_message(camera, pictures[camera.name], stamp_ns))

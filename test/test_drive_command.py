@@ -54,7 +54,6 @@ def drive(out: Path, suite: Path, *given: str, policy: str = "drive_policies:Slo
         (["--policy", "luck"], "--policy: policy: 'luck' is not a run directory"),
         (["--policy", "drive_policies:Luck"], "has no class 'Luck'"),
         (["--policy", "drive_policies:Unborn"], "'drive_policies:Unborn' cannot be made: RuntimeError: no model"),
-        (["--policy", "rule_based_oracle", "--over-ros"], "--over-ros: 'rule_based_oracle' reads the simulator's Scene"),
         (["--suite", "moonwalk"], "'moonwalk' is neither a YAML file nor one of: course"),
     ],
 )

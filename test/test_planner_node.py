@@ -22,6 +22,7 @@ from mimic_contracts.parameters import parameters_from_file
 from mimic_contracts.rig import load_rig
 from mimic_contracts.ros_conversions import odometry_message, plan_from_message, rgb_message, stamp_to_ns
 from mimic_contracts.ros_lifecycle import SENSOR_QOS
+from mimic_contracts.scene import Scene
 
 RIG = load_rig("mono")
 TICK_NS = 50_000_000
@@ -66,7 +67,20 @@ def test_a_clock_that_is_set_back_forgets_the_odometry() -> None:
     assembler = ObservationAssembler(odometry_required=True, tolerance_ns=TICK_NS)
     assembler.add_ego(EgoState(speed_mps=9.0), stamp_ns=100 * TICK_NS)
     assembler.add_ego(EgoState(speed_mps=1.0), stamp_ns=TICK_NS)
-    assert assembler.assemble(FRAMES, stamp_ns=TICK_NS).ego.speed_mps == 1.0 and not assembler.has_state_at(100 * TICK_NS)
+    assert assembler.assemble(FRAMES, stamp_ns=TICK_NS).ego.speed_mps == 1.0 and not assembler.is_complete(100 * TICK_NS)
+
+
+def test_a_policy_that_needs_a_scene_gets_the_one_of_its_frame() -> None:
+    assembler = ObservationAssembler(odometry_required=False, tolerance_ns=TICK_NS, scene_required=True)
+    with pytest.raises(MimicError, match=r"no Scene within 0\.05 s of the picture: none has arrived"):
+        assembler.assemble(FRAMES, stamp_ns=0)
+    scene = Scene(crossings=(np.zeros((4, 2)),))
+    assembler.set_scene(scene, stamp_ns=2 * TICK_NS)
+    assert assembler.is_complete(2 * TICK_NS) and not assembler.is_complete(TICK_NS)
+    assert assembler.assemble(FRAMES, stamp_ns=3 * TICK_NS).scene is scene
+    with pytest.raises(MimicError, match=r"the last is -0\.100 s away; the simulator sends Scenes with publishes_scene"):
+        assembler.assemble(FRAMES, stamp_ns=4 * TICK_NS)
+    assert ObservationAssembler(odometry_required=False, tolerance_ns=0).assemble(FRAMES, stamp_ns=0).scene is None
 
 
 @pytest.mark.ros

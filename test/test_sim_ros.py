@@ -15,6 +15,7 @@ from std_msgs.msg import String
 from test_drive_pool import street
 from trajectory_msgs.msg import JointTrajectory
 
+from e2e_planner.rule_based import RuleBasedOracle
 from mimic.cli import main
 from mimic.drive_replay import compare
 from mimic.over_ros import drive_over_ros
@@ -73,6 +74,16 @@ def test_lockstep_over_ros_gives_the_numbers_of_the_engine(tmp_path: Path, monke
     assert all(np.array_equal(over_ros.trace.columns[name], column) for name, column in in_process.trace.columns.items())
     assert {"lead"} < {actor.actor_id for actor in in_process.trace.looks} or place == "course"
     assert in_process.columns["speed_mps"].max() > 1.0 and np.ptp(in_process.plans[:, 0, 5]) > 0.0
+
+
+@pytest.mark.ros
+def test_a_rule_based_planner_gets_its_scene_over_ros(tmp_path: Path) -> None:
+    route = replace(street(), time_limit_s=3.0, vehicles=20)
+    over_ros = drive_over_ros("rule_based_oracle", route, tmp_path, pictures="as_is")
+    in_process = engine.drive(RuleBasedOracle(), build_world(route), look=lambda moment: {})
+    assert compare(in_process, over_ros)["is_identical"], compare(in_process, over_ros)
+    assert over_ros.canonical_hash() == in_process.canonical_hash()
+    assert len(over_ros) == 60 and in_process.columns["speed_mps"].max() > 1.0
 
 
 @pytest.mark.ros

@@ -159,11 +159,9 @@ def _check_policy(args: argparse.Namespace) -> None:
     if args.policy == EXPERT:
         return
     try:
-        policy = load_policy(args.policy)
+        load_policy(args.policy)
     except MimicError as error:
         raise UsageError(f"--policy: {error}; or {EXPERT}") from error
-    if args.over_ros and getattr(policy, "needs_scene", False):
-        raise UsageError(f"--over-ros: '{args.policy}' reads the simulator's Scene, which no topic carries: drive it in process")
 
 
 def _routes(suite: Suite, seeds: Sequence[int]) -> list[RouteSpec]:
