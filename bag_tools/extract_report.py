@@ -35,7 +35,8 @@ def count_clip(report: dict[str, Any], clip: Clip, frames: ClipFrames) -> None:
     report["frames"][clip.split] += len(frames)
     for name in report["signals"]:
         if name != "route_command":
-            masked = int(np.isnan(getattr(frames, name)).reshape(len(frames), -1).any(axis=1).sum())
+            absent = np.isnan(getattr(frames, name)).reshape(len(frames), -1)
+            masked = int((absent.all(axis=1) if name == "route_points" else absent.any(axis=1)).sum())  # fewer points are a route, too
             report["masked_frames"][name] = report["masked_frames"].get(name, 0) + masked
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bag_tools.clip_store import EGO_SIGNALS, PLAN_SHAPE
-from bag_tools.recording import Recording, Track
+from bag_tools.clip_store import EGO_SIGNALS, PLAN_SHAPE, ROUTE_SHAPE
+from bag_tools.recording import Recording, RoutePath, Track
 from bag_tools.synchronise import Stamps, at_rate, clock_segments, hold, interpolate, interpolate_poses, nearest, onto_clock, runs
 from bag_tools.topic_map import TopicMap
 from mimic_contracts.clip import SPLITS
+from mimic_contracts.motion import points_to_frame
 
 LOG_SLACK_NS = 1_000_000_000  # how far from a piece's pictures, in log time, its other messages may have been recorded
 PLAN_TOLERANCE_NS = 10_000_000  # an expert plan holds for the pose at its stamp; it cannot be interpolated
@@ -116,12 +117,17 @@ def signals_at(plan: FramePlan, topic_map: TopicMap) -> dict[str, NDArray[Any]]:
     reference_segments = clock_segments(reference.stamp_ns)
     max_gap_ns = round(topic_map.max_signal_gap_s * 1e9)
     columns: dict[str, NDArray[Any]] = {}
-    for name, track in plan.recording.signals.items():
+    for name, track in sorted(plan.recording.signals.items(), key=lambda item: item[0] == "route_points"):  # which needs the pose
         parts = []
         for number in np.unique(plan.segment):
             stamps, index = _piece(track, reference, np.flatnonzero(reference_segments == number))
             values = [track.values[i] for i in index.tolist()]
-            parts.append(_at_exposure(name, stamps, values, plan.stamp_ns[plan.segment == number], max_gap_ns=max_gap_ns))
+            here = plan.segment == number
+            if name == "route_points":
+                poses = columns["pose"][here] if "pose" in columns else np.full((int(here.sum()), 3), np.nan)
+                parts.append(_route_at_exposure(stamps, values, plan.stamp_ns[here], poses, base_frame=topic_map.base_frame))
+            else:
+                parts.append(_at_exposure(name, stamps, values, plan.stamp_ns[here], max_gap_ns=max_gap_ns))
         if parts:
             columns[name] = np.concatenate(parts)
     return columns
@@ -140,6 +146,16 @@ def _at_exposure(name: str, stamps: Stamps, values: list[Any], at_ns: Stamps, *,
         if index >= 0:
             plans[row] = values[index]
     return plans
+
+
+def _route_at_exposure(stamps: Stamps, paths: list[RoutePath], at_ns: Stamps, poses: NDArray[np.float64], *, base_frame: str) -> NDArray[np.float64]:
+    """(M, ROUTE_POINTS, 2) points in the vehicle frame at M moments and poses (M, 3), held; NaN where route or pose is missing."""
+    points = np.full((len(at_ns), *ROUTE_SHAPE), np.nan)
+    for row, index in enumerate(hold(stamps, at_ns).tolist()):
+        if index >= 0:
+            path = paths[index]
+            points[row] = path.points_m if path.frame_id == base_frame else points_to_frame(path.points_m, poses[row])
+    return points
 
 
 def _piece(track: Track, reference: Track, members: NDArray[np.int64]) -> tuple[Stamps, NDArray[np.int64]]:

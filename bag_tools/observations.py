@@ -23,6 +23,12 @@ def ego_at(frames: ClipFrames, index: int) -> EgoState:
     return EgoState(**known)
 
 
+def route_at(frames: ClipFrames, index: int) -> Route:
+    """The route as it was told at a frame; what was not recorded is 'follow' and no points."""
+    points_m = frames.route_points[index]
+    return Route(command=str(frames.route_command[index]), points_m=points_m[np.isfinite(points_m).all(axis=1)])
+
+
 def clip_observations(store: ClipStore, clip: Clip) -> Iterator[Observation]:
     """The observations of a clip in time order; raises MimicError when the store has no such clip."""
     frames = store.frames(clip.clip_id)
@@ -35,5 +41,5 @@ def clip_observations(store: ClipStore, clip: Clip) -> Iterator[Observation]:
                 stamp_ns=stamp_ns,
                 frames={camera: Frame(image=images[i], stamp_ns=stamp_ns) for camera, images in pictures.items()},
                 ego=ego_at(frames, index),
-                route=Route(command=str(frames.route_command[index])),
+                route=route_at(frames, index),
             )

@@ -18,7 +18,7 @@ from mimic_contracts.action_spec import CAR
 from mimic_contracts.errors import ContractError, MimicError
 from mimic_contracts.images import CameraInfo
 from mimic_contracts.motion import quaternion_yaw
-from mimic_contracts.observation import ROUTE_COMMANDS
+from mimic_contracts.observation import ROUTE_COMMANDS, ROUTE_POINTS
 from mimic_contracts.rig import Mounting
 from mimic_contracts.static_transforms import StaticTransforms
 
@@ -53,6 +53,14 @@ class Track:
             "repeated_payloads": self.repeated,
             "skipped": dict(self.problems),
         }
+
+
+@dataclass(frozen=True, eq=False)
+class RoutePath:
+    """A value of the signal route_points: points_m (ROUTE_POINTS, 2) float64 [x_m, y_m] in the frame frame_id, NaN for absent ones."""
+
+    frame_id: str
+    points_m: NDArray[np.float64]
 
 
 @dataclass(eq=False)
@@ -123,6 +131,8 @@ class _Gathering:
     def _signal(self, name: str, convert: Callable[[Any], Any], message: BagMessage) -> None:
         key = f"signal {name}"
         self.ordinals[key] += 1
+        if name == "pose" and key not in self.frame_ids:
+            self.frame_ids[key] = _frame_id(self.bag, message)
         try:
             self._note(key, message, convert(self.bag.decode(message)))
         except AttributeError as error:
@@ -151,6 +161,7 @@ class _Gathering:
 
     def recording(self) -> Recording:
         """What was gathered, with one clock for each topic."""
+        self._check_route_frames()
         reference = self.topic_map.rig.cameras[0].name
         on_log_time = _unstamped(self.rows.get(f"camera {reference}", []))
         cameras = {name: self._track(f"camera {name}", source.topic, on_log_time) for name, source in self.topic_map.cameras.items()}
@@ -161,6 +172,18 @@ class _Gathering:
             if source.camera_info:
                 recording.mountings[name] = self._mounting(name, source)
         return recording
+
+    def _check_route_frames(self) -> None:
+        """Leave out routes in frames that the pose does not lead to."""
+        base, fixed = self.topic_map.base_frame, self.frame_ids.get("signal pose", "").lstrip("/")
+        key, kept = "signal route_points", []
+        for row in self.rows.get(key, []):
+            if row[3].frame_id == base or row[3].frame_id == fixed or not fixed:
+                kept.append(row)
+            else:
+                self.problems.setdefault(key, Counter())[f"route is in frame '{row[3].frame_id}', must be in {base} or in the pose's, '{fixed}'"] += 1
+        if key in self.rows:
+            self.rows[key] = kept
 
     def _track(self, key: str, topic: str, on_log_time: bool) -> Track:
         rows, problems = self.rows.get(key, []), self.problems.get(key, Counter())
@@ -238,7 +261,7 @@ def _camera_info(message: Any) -> CameraInfo:
 def _converter(name: str, field_text: str, *, factor: float, offset: float) -> Callable[[Any], Any]:
     """From a message to the signal's value; raises MimicError on a value that is none, AttributeError on a wrong field."""
     get = field_path(field_text)
-    special: Mapping[str, Callable[[Any], Any]] = {"pose": _pose, "route_command": _route_command, "expert_plan": _expert_plan}
+    special: Mapping[str, Callable[[Any], Any]] = {"pose": _pose, "route_command": _route_command, "route_points": _route_points, "expert_plan": _expert_plan}
     if name in special:
         return lambda message: special[name](get(message))
 
@@ -265,6 +288,16 @@ def _route_command(value: Any) -> str:
     if value not in ROUTE_COMMANDS:
         raise MimicError(f"route command is none of {', '.join(ROUTE_COMMANDS)}")
     return str(value)
+
+
+def _route_points(message: Any) -> RoutePath:
+    positions = [pose.pose.position for pose in message.poses[:ROUTE_POINTS]]
+    points = np.full((ROUTE_POINTS, 2), np.nan)
+    if positions:
+        points[: len(positions)] = [(p.x, p.y) for p in positions]
+    if not np.isfinite(points[: len(positions)]).all():
+        raise MimicError("route has a point that is not finite")
+    return RoutePath(str(message.header.frame_id).lstrip("/"), points)
 
 
 def _expert_plan(message: Any) -> NDArray[np.float64]:

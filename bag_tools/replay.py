@@ -84,7 +84,7 @@ def load_drive(bag: Bag, topic_map: TopicMap) -> ReplayDrive:
     Raises MimicError when the bag has no usable pictures.
     """
     unnamed = replace(topic_map, drive_id="replay", vehicle_id="replay", driver_id="replay", region="replay")
-    topic_map = replace(unnamed, bag_pattern=BAG_PATTERN, splits={"test": ("*",)})
+    topic_map = replace(unnamed, bag_pattern=BAG_PATTERN, split_by="{bag}", splits={"test": ("*",)})
     plan = plan_frames(bag.path, read_recording(bag, topic_map), topic_map)
     if len(plan.stamp_ns):
         longest = np.bincount(plan.segment).argmax()

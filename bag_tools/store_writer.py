@@ -70,7 +70,7 @@ class StoreWriter:
     def __enter__(self) -> "StoreWriter":
         if self._old:
             for table, version in ((FRAMES_TABLE, self._old.meta.frames_version), (CLIPS_TABLE, self._old.meta.clips_version)):
-                _back_to(self._home / table, version)
+                back_to(self._home / table, version)
         else:
             shutil.rmtree(self._home, ignore_errors=True)  # what an interrupted run left
             self._home.mkdir(parents=True)
@@ -123,9 +123,10 @@ class StoreWriter:
             frame_count=self._frame_count,
             frames_version=lance.dataset(str(self._home / FRAMES_TABLE)).version,
             clips_version=clips.version,
+            labels=self._old.meta.labels if self._old else None,  # new rows have none until they are labelled, too
         )
-        _write_json(self._home / REPORT_FILE, self.report)
-        _write_json(self._home / META_FILE, asdict(meta))
+        write_json(self._home / REPORT_FILE, self.report)
+        write_json(self._home / META_FILE, asdict(meta))
         if not self._old:
             _swap_in(self._home, self.path)
 
@@ -152,8 +153,8 @@ def check_target(path: Path, *, append: bool, overwrite: bool) -> None:
         raise UsageError(f"{path}: exists already; give --append to add to it or --overwrite to replace it")
 
 
-def _back_to(table: Path, version: int) -> None:
-    """Undo what an interrupted append left after `version`."""
+def back_to(table: Path, version: int) -> None:
+    """Undo what an interrupted append or labelling left after `version`."""
     dataset = lance.dataset(str(table))
     if dataset.version != version:
         dataset.checkout_version(version).restore()
@@ -168,7 +169,8 @@ def _swap_in(new: Path, target: Path) -> None:
     shutil.rmtree(retired, ignore_errors=True)
 
 
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Replace a file by JSON, in one step."""
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     os.replace(partial, path)

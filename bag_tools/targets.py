@@ -47,7 +47,7 @@ def _targets(frames: ClipFrames, index: NDArray[np.int64], spec: ActionSpec) -> 
 def _logged_future(frames: ClipFrames, index: NDArray[np.int64], spec: ActionSpec) -> NDArray[np.float64]:
     """(M, T, C) of `car`; NaN after the end of the clip and where pose or speed is missing."""
     seconds = (frames.stamp_ns - frames.stamp_ns[0]) / 1e9
-    pose, speed = _poses(frames, seconds), _speeds(frames, seconds)
+    pose, speed = driven_poses(frames, seconds), _speeds(frames, seconds)
     times = seconds[index][:, None] + spec.times_s
     at = _Interpolation.of(seconds, times)
     heading = pose[index, 2][:, None]
@@ -63,7 +63,7 @@ def _logged_future(frames: ClipFrames, index: NDArray[np.int64], spec: ActionSpe
     return np.stack([channels[name] for name in spec.channels], axis=2)
 
 
-def _poses(frames: ClipFrames, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+def driven_poses(frames: ClipFrames, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N, 3): as recorded, else dead reckoning from speed and yaw rate (trapezoidal, midpoint heading)."""
     if not np.isnan(frames.pose).all():
         return frames.pose

@@ -17,7 +17,7 @@ from mimic_contracts.rig import Mounting, Rig, load_rig, mounting_from_dict
 from mimic_contracts.validation import check_number, check_text
 from mimic_contracts.vehicle import load_vehicle
 
-DEFAULT_FIELDS = {"pose": "pose.pose", "route_command": "data", "expert_plan": ""}
+DEFAULT_FIELDS = {"pose": "pose.pose", "route_command": "data", "route_points": "", "expert_plan": ""}
 BAG_PATTERN = r"(?P<bag>[^/]+?)(\.(mcap|db3|bag)(\.zstd?)?)?/*$"
 CARD_FILE = "drive.json"
 HELD_OUT_FIRST = ("test", "val", "train")  # a bag that several globs match goes to the first of these
@@ -70,20 +70,23 @@ class Block:
 
 
 def _card(path: Path) -> dict[str, str]:
-    """The texts of the file that `mimic sim record` puts into a bag; empty where there is none."""
+    """Texts and whole numbers of the file that `mimic sim record` puts into a bag; empty where there is none."""
     if not path.is_file():
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise MimicError(f"{path}: is not valid JSON: {error}") from error
-    return {key: value for key, value in content.items() if isinstance(value, str) and value} if isinstance(content, dict) else {}
+    plain = content.items() if isinstance(content, dict) else ()
+    return {key: str(value) for key, value in plain if isinstance(value, (str, int)) and not isinstance(value, bool) and value != ""}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TopicMap:
-    """How a set of recordings becomes clips. drive_id, vehicle_id, driver_id and region may use the named groups of
-    bag_pattern, which is searched in the bag's path ({bag}: its name), and the texts of a drive.json in the bag.
+    """How a set of recordings becomes clips. drive_id, vehicle_id, driver_id, region and split_by may use the named groups of
+    bag_pattern, which is searched in the bag's path ({bag}: its name), and texts and whole numbers of a drive.json in the bag.
+
+    split_by: what the globs of `splits` are compared with.
 
     split_margin_s: training frames this close to val or test driving of the same drive are left out; 2 s plus the
     longest history and horizon of the models to be trained (METRICS, 'Splits').
@@ -99,6 +102,7 @@ class TopicMap:
     region: str
     signals: Mapping[str, SignalSource] = field(default_factory=dict)
     bag_pattern: str = BAG_PATTERN
+    split_by: str = "{bag}"
     base_frame: str = "base_link"
     split_margin_s: float = 2.0
     max_gap_s: float = 0.25
@@ -108,7 +112,7 @@ class TopicMap:
 
     def __post_init__(self) -> None:
         check_number("frame_rate_hz", self.frame_rate_hz, low=0.5, high=200.0)
-        for name in ("drive_id", "vehicle_id", "driver_id", "region", "base_frame"):
+        for name in ("drive_id", "vehicle_id", "driver_id", "region", "split_by", "base_frame"):
             check_text(name, getattr(self, name))
         for name, high in {"split_margin_s": 60.0, "max_gap_s": 10.0, "min_clip_s": 600.0, "max_signal_gap_s": 10.0, "sync_tolerance_s": 1.0}.items():
             check_number(name, getattr(self, name), low=0.0, high=high)
@@ -130,22 +134,27 @@ class TopicMap:
 
     def identity(self, bag: Path) -> dict[str, str]:
         """drive_id, vehicle_id, driver_id and region of a bag; raises MimicError when the pattern does not fit its path."""
+        return {name: self._filled(name, bag) for name in ("drive_id", "vehicle_id", "driver_id", "region")}
+
+    def _filled(self, name: str, bag: Path) -> str:
+        """One of the texts that may use placeholders."""
         found = re.search(self.bag_pattern, bag.as_posix())
         if not found:
             raise MimicError(f"{bag}: bag_pattern '{self.bag_pattern}' is not found in its path")
         groups = {**_card(bag / CARD_FILE), "bag": bag_name(bag), **{k: v for k, v in found.groupdict().items() if v}}
         try:
-            return {name: getattr(self, name).format(**groups) for name in ("drive_id", "vehicle_id", "driver_id", "region")}
+            return str(getattr(self, name).format(**groups))
         except (KeyError, IndexError, ValueError) as error:
-            raise MimicError(f"{bag}: drive_id, vehicle_id, driver_id, region may use {', '.join(groups)}; bad placeholder: {error}") from error
+            raise MimicError(f"{bag}: {name} may use {', '.join(groups)}; bad placeholder: {error}") from error
 
     def split_of_bag(self, bag: Path) -> str:
-        """The split whose glob matches the bag's name; raises MimicError when none does."""
+        """The split whose glob matches what split_by makes of the bag; raises MimicError when none does."""
+        matched = self._filled("split_by", bag)
         for split in HELD_OUT_FIRST:
-            if any(isinstance(entry, str) and fnmatchcase(bag_name(bag), entry) for entry in self.splits.get(split, ())):
+            if any(isinstance(entry, str) and fnmatchcase(matched, entry) for entry in self.splits.get(split, ())):
                 return split
         globs = [entry for entries in self.splits.values() for entry in entries if isinstance(entry, str)]
-        raise MimicError(f"{bag}: no glob of splits matches its name; they are {', '.join(globs) or 'none'}")
+        raise MimicError(f"{bag}: no glob of splits matches '{matched}'; they are {', '.join(globs) or 'none'}")
 
     def blocks(self) -> list[tuple[str, Block]]:
         """The time blocks of drives that go to another split than the bag's own, held-out ones first."""

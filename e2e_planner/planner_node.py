@@ -19,13 +19,13 @@ from mimic_contracts.action_spec import CAR
 from mimic_contracts.errors import MimicError
 from mimic_contracts.images import Frame
 from mimic_contracts.motion import yaw_quaternion
-from mimic_contracts.observation import Route
 from mimic_contracts.plan import Plan
 from mimic_contracts.rig import load_rig
-from mimic_contracts.ros_conversions import ego_state, ns_to_stamp, plan_message, rgb_array, stamp_to_ns
+from mimic_contracts.ros_conversions import ego_state, ns_to_stamp, odometry_pose, plan_message, rgb_array, route_points, stamp_to_ns
 from mimic_contracts.ros_lifecycle import ERROR, OK, RELIABLE_QOS, SENSOR_QOS, WARN, MimicNode, run_node
 from mimic_contracts.scene_json import scene_from_text
 
+BASE_FRAME = "base_link"
 DIAGNOSTICS_PERIOD_NS = 500_000_000
 SHOWN_PROBABILITY = 0.02  # alternatives below it are not drawn
 
@@ -48,6 +48,7 @@ class PlannerNode(MimicNode):
         self._assembler = ObservationAssembler(odometry_required=p.odometry_required, tolerance_ns=tolerance_ns, scene_required=needs_scene)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._steering_rad: float | None = None
+        self._odometry_frame = ""
         self._waiting: Image | None = None
         self._last_stamp_ns, self._plans, self._failures, self._diagnosed_ns = -1, 0, 0, 0
         self._trajectory_publisher = self.create_publisher(JointTrajectory, p.trajectory_topic, RELIABLE_QOS)
@@ -58,6 +59,7 @@ class PlannerNode(MimicNode):
             self.create_subscription(Image, p.frame_topic, self._on_frame, qos),
             self.create_subscription(JointState, p.steering_topic, self._on_steering, qos),
             self.create_subscription(String, p.route_command_topic, self._on_route_command, RELIABLE_QOS),
+            self.create_subscription(Path, p.route_topic, self._on_route, RELIABLE_QOS),
         ]
         if p.odometry_required or not p.lockstep:  # lockstep: odometry that may come before or after the frame, or not, decides nothing
             self._inputs.append(self.create_subscription(Odometry, p.odometry_topic, self._on_odometry, qos))
@@ -83,7 +85,8 @@ class PlannerNode(MimicNode):
         except MimicError as error:
             self._fail(f"odometry: {error}", stamp_ns)
             return
-        self._assembler.add_ego(ego, stamp_ns=stamp_ns)
+        self._odometry_frame = message.header.frame_id
+        self._assembler.add_ego(ego, stamp_ns=stamp_ns, pose=odometry_pose(message))
         self._plan_waiting(stamp_ns)
 
     def _on_scene(self, message: String) -> None:
@@ -101,9 +104,18 @@ class PlannerNode(MimicNode):
 
     def _on_route_command(self, message: String) -> None:
         try:
-            self._assembler.set_route(Route(command=message.data))
+            self._assembler.set_route_command(message.data)
         except MimicError as error:
             self.get_logger().warning(f"ignored: {error}")
+
+    def _on_route(self, message: Path) -> None:
+        frame, known = message.header.frame_id, (BASE_FRAME, self._odometry_frame or message.header.frame_id)
+        try:
+            if frame not in known:
+                raise MimicError(f"route.header.frame_id: is '{frame}', must be '{BASE_FRAME}' or the odometry's '{self._odometry_frame}'")
+            self._assembler.set_route_points(route_points(message), is_fixed=frame != BASE_FRAME)
+        except MimicError as error:
+            self.get_logger().warning(f"ignored: {error}", throttle_duration_sec=5.0)
 
     def _on_frame(self, message: Image) -> None:
         if not self.is_active:
@@ -156,7 +168,7 @@ class PlannerNode(MimicNode):
         x, y, yaw = (CAR.index(name) for name in ("x_m", "y_m", "yaw_rad"))
         if self._path_publisher.get_subscription_count():
             path = Path()
-            path.header.stamp, path.header.frame_id = ns_to_stamp(plan.stamp_ns), "base_link"
+            path.header.stamp, path.header.frame_id = ns_to_stamp(plan.stamp_ns), BASE_FRAME
             for row in plan.values:
                 pose = PoseStamped(header=path.header)
                 pose.pose.position.x, pose.pose.position.y = float(row[x]), float(row[y])
@@ -167,7 +179,7 @@ class PlannerNode(MimicNode):
             markers = MarkerArray(markers=[Marker(action=Marker.DELETEALL)])
             for index in np.flatnonzero(plan.probabilities >= SHOWN_PROBABILITY):
                 marker = Marker(ns="alternatives", id=int(index), type=Marker.LINE_STRIP, action=Marker.ADD)
-                marker.header.stamp, marker.header.frame_id = ns_to_stamp(plan.stamp_ns), "base_link"
+                marker.header.stamp, marker.header.frame_id = ns_to_stamp(plan.stamp_ns), BASE_FRAME
                 marker.scale.x, marker.pose.orientation.w = 0.1, 1.0
                 marker.color.g, marker.color.b, marker.color.a = 0.8, 0.6, float(max(0.15, plan.probabilities[index]))
                 marker.points = [Point(x=float(row[x]), y=float(row[y])) for row in plan.alternatives[index]]

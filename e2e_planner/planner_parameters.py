@@ -19,5 +19,6 @@ class PlannerParameters:
     odometry_topic: str = parameter("/localization/kinematic_state", "nav_msgs/Odometry in.")
     steering_topic: str = parameter("/vehicle/steering", "sensor_msgs/JointState in: steering wheel angle, optional.")
     route_command_topic: str = parameter("/planning/route_command", "std_msgs/String in, optional: follow until one arrives.")
+    route_topic: str = parameter("/planning/route", "nav_msgs/Path in, optional: road-level points ahead, in the odometry's frame or base_link.")
     scene_topic: str = parameter("/sim/ground_truth/scene", "std_msgs/String in, a Scene as JSON, for policies that need one: only the simulator knows it.")
     trajectory_topic: str = parameter("/planning/trajectory", "trajectory_msgs/JointTrajectory out.")

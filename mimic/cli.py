@@ -18,6 +18,7 @@ from mimic_contracts.errors import MimicError, UsageError
 COMMANDS = {
     "bag": "look into bags, record them",
     "extract": "bags → clip store",
+    "label": "labels for the frames of a clip store, as new columns",
     "train": "learn from clip stores",
     "score": "how close a policy comes to the human, on clips it never saw",
     "replay": "run a recorded drive through the real nodes",

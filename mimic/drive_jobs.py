@@ -33,9 +33,14 @@ class WatchedPolicy:
         self._policy, self._watch = policy, watch
 
     def reset(self) -> None:
-        """As the policy does."""
-        with self._watch.policy_thinks():
-            self._policy.reset()
+        """As the policy does; raises MimicError with what went wrong in it."""
+        try:
+            with self._watch.policy_thinks():
+                self._policy.reset()
+        except MimicError:
+            raise
+        except Exception as error:  # a user's policy may raise anything
+            raise MimicError(f"the policy raised {type(error).__name__} in reset: {error}") from error
 
     def plan(self, observation: Observation) -> Plan:
         """As the policy does."""
@@ -66,7 +71,7 @@ def _drive(watch: Watch, *, driver: str, route: RouteSpec, path: Path, pictures:
     if driver == EXPERT:
         result = engine.drive(None, world, look=_no_pictures, on_tick=on_tick)
     else:
-        policy = WatchedPolicy(_load(driver), watch)
+        policy = WatchedPolicy(loaded_policy(driver), watch)
         with _eyes(policy, world, pictures=pictures) as look:
             result = engine.drive(policy, world, look=look, pictures=pictures, on_tick=on_tick)
     result.save(path)
@@ -74,7 +79,8 @@ def _drive(watch: Watch, *, driver: str, route: RouteSpec, path: Path, pictures:
 
 
 @lru_cache(maxsize=8)  # a worker drives with the same few again and again, and `reset` makes them forget
-def _load(text: str) -> Policy:
+def loaded_policy(text: str) -> Policy:
+    """The policy that `load_policy` knows by a text, the same one each time; raises MimicError with what is allowed."""
     from e2e_planner.policies import load_policy
 
     return load_policy(text)

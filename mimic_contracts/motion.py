@@ -16,6 +16,15 @@ def to_frame(poses: NDArray[np.float64], origin: NDArray[np.float64]) -> NDArray
     return np.stack([c * dx + s * dy, -s * dx + c * dy, wrap_angle(poses[:, 2] - origin[2])], axis=1)
 
 
+def points_to_frame(points_m: NDArray[np.float64], origin: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 2) points of a fixed frame, seen from `origin` (3,) [x_m, y_m, yaw_rad] of the same frame."""
+    c, s = np.cos(origin[2]), np.sin(origin[2])
+    dx, dy = points_m[:, 0] - origin[0], points_m[:, 1] - origin[1]
+    seen = np.empty((len(points_m), 2))
+    seen[:, 0], seen[:, 1] = c * dx + s * dy, c * dy - s * dx
+    return seen
+
+
 def from_frame(poses: NDArray[np.float64], origin: NDArray[np.float64]) -> NDArray[np.float64]:
     """Poses (N, 3) seen from `origin` (3,), back in the fixed frame that `origin` is given in."""
     c, s = np.cos(origin[2]), np.sin(origin[2])

@@ -13,6 +13,7 @@ from mimic_contracts.scene import Scene
 from mimic_contracts.validation import check_array, check_choice, check_number, check_stamp_ns
 
 MAX_CURVATURE_1PM = 2.0
+ROUTE_POINTS = 4  # how many points ahead a planner is told of at most
 ROUTE_COMMANDS = ("follow", "left", "right", "straight", "u_turn", "park")
 
 
@@ -49,7 +50,8 @@ class EgoState:
 @dataclass(frozen=True, kw_only=True)
 class Route:
     """Where to go, as a navigation map knows it: command, and road-level points (N, 2) float64, m, vehicle frame,
-    about every 30 m ahead, with metres of error; never the lane's centre. (0, 2): none."""
+    about every 30 m ahead, the nearest first, at most ROUTE_POINTS, with metres of error; never the lane's centre.
+    (0, 2): none."""
 
     command: str = "follow"
     points_m: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))

@@ -2,8 +2,8 @@
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import TwistStamped
-from nav_msgs.msg import Odometry
+from geometry_msgs.msg import PoseStamped, TwistStamped
+from nav_msgs.msg import Odometry, Path
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo as CameraInfoMsg
 from sensor_msgs.msg import CompressedImage as CompressedImageMsg
@@ -99,6 +99,25 @@ def odometry_pose(message: Odometry) -> NDArray[np.float64]:
 def ego_state(message: Odometry) -> EgoState:
     """Speed and yaw rate of an Odometry, and the curvature that follows from them above 1 m/s."""
     return EgoState.from_motion(speed_mps=message.twist.twist.linear.x, yaw_rate_radps=message.twist.twist.angular.z)
+
+
+def route_message(points_m: NDArray[np.float64], *, stamp_ns: int) -> Path:
+    """A Path of road-level points (N, 2) of frame odom."""
+    message = Path()
+    message.header.stamp, message.header.frame_id = ns_to_stamp(stamp_ns), "odom"
+    for x, y in points_m.tolist():
+        pose = PoseStamped(header=message.header)
+        pose.pose.position.x, pose.pose.position.y, pose.pose.orientation.w = x, y, 1.0
+        message.poses.append(pose)
+    return message
+
+
+def route_points(message: Path) -> NDArray[np.float64]:
+    """(N, 2) positions of a Path in its own frame; raises ContractError when one is not finite."""
+    points = np.array([(p.pose.position.x, p.pose.position.y) for p in message.poses], np.float64).reshape(-1, 2)
+    if not np.isfinite(points).all():
+        raise ContractError("route: a position is not finite")
+    return points
 
 
 def plan_message(plan: Plan) -> JointTrajectory:

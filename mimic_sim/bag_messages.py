@@ -18,13 +18,14 @@ from mimic_contracts.motion import yaw_quaternion
 from mimic_contracts.plan import Plan
 from mimic_contracts.rig import CameraSpec
 from mimic_contracts.vehicle import VehicleSpec
+from mimic_sim.actors import Actor
 from mimic_sim.boxes import Box
 from mimic_sim.ego import EgoMotion
 
 JPEG_QUALITY = 95  # sim_node's
 PNG_SPEED = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_DEFAULT]
 CUBE = 1  # visualization_msgs/Marker
-BASE_FRAME = "base_link"
+BASE_FRAME, ODOMETRY_FRAME = "base_link", "odom"
 COLOURS = {"pedestrian": (1.0, 0.3, 0.3), "bicycle": (1.0, 0.8, 0.2)}
 VEHICLE_COLOUR = (0.3, 0.6, 1.0)
 
@@ -49,7 +50,7 @@ def odometry_bytes(ego: EgoMotion, *, stamp_ns: int) -> MessageBytes:
     z, w = yaw_quaternion(ego.yaw_rad)
     return message_bytes(
         "nav_msgs/msg/Odometry",
-        header=header(stamp_ns, "odom"),
+        header=header(stamp_ns, ODOMETRY_FRAME),
         child_frame_id=BASE_FRAME,
         pose={"pose": {"position": {"x": ego.x_m, "y": ego.y_m}, "orientation": {"z": z, "w": w}}},
         twist={"twist": {"linear": {"x": ego.speed_mps}, "angular": {"z": ego.yaw_rate_radps}}},
@@ -118,11 +119,20 @@ def markers_bytes(boxes_m: NDArray[np.float64], kinds: Sequence[str], ids: Seque
     return message_bytes("visualization_msgs/msg/MarkerArray", markers=markers)
 
 
-def boxes_2d_bytes(boxes: Sequence[Box], ids: Sequence[int], *, stamp_ns: int) -> MessageBytes:
-    """What a camera sees of each road user: bounds_px [left, top, right, bottom], and which share of it is not hidden."""
+def boxes_2d_bytes(boxes: Sequence[Box], actors: Sequence[Actor], ids: Sequence[int], *, stamp_ns: int) -> MessageBytes:
+    """What a camera sees of each road user: bounds_px [left, top, right, bottom], which share of it is not hidden, how fast
+    it is, and the lights that it shows; actors: whose boxes they are."""
     found = [
-        {"id": number, "kind": box.kind, "bounds_px": np.round(box.bounds_px, 1).tolist(), "visible": round(box.visible, 3)}
-        for box, number in zip(boxes, ids, strict=True)
+        {
+            "id": number,
+            "kind": box.kind,
+            "bounds_px": np.round(box.bounds_px, 1).tolist(),
+            "visible": round(box.visible, 3),
+            "speed_mps": actor.speed_mps,
+            "brake": actor.brake,
+            "indicator": actor.indicator,
+        }
+        for box, actor, number in zip(boxes, actors, ids, strict=True)
     ]
     return json_bytes(stamp_ns, {"boxes": found})
 
@@ -134,6 +144,12 @@ def path_bytes(poses: NDArray[np.float64], *, stamp_ns: int) -> MessageBytes:
         z, w = yaw_quaternion(yaw)
         stamped.append({"header": header(stamp_ns, BASE_FRAME), "pose": {"position": {"x": x, "y": y}, "orientation": {"z": z, "w": w}}})
     return message_bytes("nav_msgs/msg/Path", header=header(stamp_ns, BASE_FRAME), poses=stamped)
+
+
+def route_bytes(points_m: NDArray[np.float64], *, stamp_ns: int) -> MessageBytes:
+    """Road-level points (N, 2) of the odometry's frame as a Path."""
+    stamped = [{"header": header(stamp_ns, ODOMETRY_FRAME), "pose": {"position": {"x": x, "y": y}, "orientation": {"w": 1.0}}} for x, y in points_m.tolist()]
+    return message_bytes("nav_msgs/msg/Path", header=header(stamp_ns, ODOMETRY_FRAME), poses=stamped)
 
 
 def _optical(camera: CameraSpec, stamp_ns: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mimic_contracts.errors import ContractError, MimicError
 from mimic_contracts.images import Frame
+from mimic_contracts.motion import points_to_frame
 from mimic_contracts.observation import EgoState, Observation, Route
 from mimic_contracts.plan import Plan
 from mimic_contracts.policy import Policy
@@ -17,6 +18,7 @@ from mimic_contracts.rig import Rig, load_rig
 from mimic_contracts.validation import check_choice
 from mimic_contracts.vehicle import VehicleSpec
 from mimic_sim.drive_result import DriveResult
+from mimic_sim.mixture import Mixture
 from mimic_sim.moment import Moment
 from mimic_sim.world import Simulation, World
 from vehicle_interface.adapters import Twist2D, twist_from_command
@@ -53,16 +55,24 @@ class Autopilot:
 
 
 def drive(
-    policy: Policy | None, world: World, *, look: Look, pictures: str = "as_is", on_tick: Callable[[Simulation, Plan], None] | None = None
+    policy: Policy | None,
+    world: World,
+    *,
+    look: Look,
+    pictures: str = "as_is",
+    on_tick: Callable[[Simulation, Plan], None] | None = None,
+    expert_share: float | None = None,
 ) -> DriveResult:
     """Drive one route to its end; policy None: the expert drives, and no pictures are made.
 
     look: renders what `rig_of` says, with dark lamps for pictures "grey_lights"; "black": the policy sees nothing. on_tick:
     told of every tick after its plan, for progress and videos. Whatever the policy does wrong ends the route as failed,
-    with the reason.
+    with the reason. expert_share: the result keeps what the expert would do instead of the policy's plans, the expert has
+    the wheel for this share of the time (mixture.py), and the drive ends where there is nothing to correct any more.
     """
     check_choice("pictures", pictures, PICTURES)
-    with Simulation(world) as simulation:
+    mixture = None if expert_share is None else Mixture(expert_share=expert_share, seed=world.route.seed, duration_s=world.time_limit_s)
+    with Simulation(world, ends_at_faults=mixture is not None) as simulation:
         autopilot, ask = Autopilot(world), simulation.expert_plan
         try:
             if policy is not None:
@@ -70,15 +80,18 @@ def drive(
         except MimicError as error:
             simulation.fail(str(error))
         while not simulation.ended:
+            correction = None if mixture is None else simulation.expert_plan()  # first: the expert looks before anybody shows the policy a scene
             try:
-                plan = ask()
+                plan = ask()  # of a policy at every tick, since it may remember what it saw
+                if mixture is not None and correction is not None and mixture.expert_drives(simulation.time_s):
+                    plan = correction
                 twist, output = autopilot.command(simulation, plan)
             except MimicError as error:
                 simulation.fail(str(error))
                 break
             if on_tick is not None:
                 on_tick(simulation, plan)
-            simulation.advance(twist, mode=output.mode, plan=plan)
+            simulation.advance(twist, mode=output.mode, plan=plan if correction is None else correction)
         return simulation.result()
 
 
@@ -113,7 +126,7 @@ def observe(simulation: Simulation, rig: Rig | None, *, look: Look, pictures: st
         stamp_ns=stamp_ns,
         frames={name: Frame(image=image, stamp_ns=stamp_ns) for name, image in images.items()},
         ego=EgoState.from_motion(speed_mps=odometry.speed_mps, yaw_rate_radps=odometry.yaw_rate_radps),
-        route=Route(command=simulation.route_command),
+        route=Route(command=simulation.route_command, points_m=points_to_frame(simulation.route_ahead_m(), odometry.pose)),
         scene=simulation.scene() if with_scene else None,
     )
 

@@ -3,7 +3,7 @@
 The bag is made of the finished drive, tick by tick, so that the same drive can be rendered again through another rig, in
 another light and weather. Log times are the simulation's stamps: the same drive gives the same bytes.
 
-    /clock, /planning/route_command, /localization/kinematic_state, /vehicle/steering,
+    /clock, /planning/route_command, /planning/route, /localization/kinematic_state, /vehicle/steering,
     /sim/expert_trajectory                           every tick
     /camera/CAMERA/image_raw/compressed              at the image rate
     /camera/CAMERA/camera_info                       before the first picture, and each second
@@ -37,6 +37,7 @@ from mimic_sim.boxes import boxes_m, visible_boxes
 from mimic_sim.drive_result import DriveResult
 from mimic_sim.ground_truth import GroundTruth
 from mimic_sim.moment import Moment
+from mimic_sim.navigation import Navigation
 from mimic_sim.view import View
 from mimic_sim.world import World
 
@@ -64,7 +65,7 @@ def record(
     writer = BagWriter(bag, overwrite=False)
     try:
         with View(world, cameras) as view:
-            ticks = _Ticks(drive, world, cameras, view, truth)
+            ticks = _Ticks(drive, world, cameras, view, truth, Navigation(world.way, seed=drive.route.seed))
             for tick, station_m in enumerate(_stations_m(drive, world)):
                 stamp_ns = int(drive.columns["stamp_ns"][tick])
                 for topic, message in ticks.messages(tick, station_m, is_pictured=tick in pictured):
@@ -102,6 +103,7 @@ class _Ticks:
     cameras: tuple[CameraSpec, ...]
     view: View
     truth: "_Truth | None"
+    navigation: Navigation
 
     def messages(self, tick: int, station_m: float, *, is_pictured: bool) -> Iterator[tuple[str, MessageBytes]]:
         """Topics and messages of one tick, in sim_node's order."""
@@ -111,6 +113,7 @@ class _Ticks:
             yield from infos
         yield "/clock", messages.clock_bytes(stamp_ns)
         yield "/planning/route_command", messages.text_bytes(self.world.way.command_at(station_m))
+        yield "/planning/route", messages.route_bytes(self.navigation.ahead_m(station_m), stamp_ns=stamp_ns)
         yield "/localization/kinematic_state", messages.odometry_bytes(ego, stamp_ns=stamp_ns)
         yield "/vehicle/steering", messages.steering_bytes(ego, self.world.vehicle, stamp_ns=stamp_ns)
         yield "/sim/expert_trajectory", messages.plan_bytes(expert.plan_of(self.drive.plans[tick], stamp_ns=stamp_ns))
@@ -142,7 +145,8 @@ class _Truth:
             yield f"{topic}/instance/compressed", messages.png_bytes(numbers[seen.instance], "mono16", camera, stamp_ns=stamp_ns)
             yield f"{topic}/depth/compressed", messages.png_bytes(_depth_mm(seen.depth_m), "16UC1", camera, stamp_ns=stamp_ns)
             found = visible_boxes(actors, pose, camera, seen)
-            yield f"{topic}/boxes_2d", messages.boxes_2d_bytes(found, [int(numbers[box.instance]) for box in found], stamp_ns=stamp_ns)
+            seen_actors = [actors[box.instance - 1] for box in found]
+            yield f"{topic}/boxes_2d", messages.boxes_2d_bytes(found, seen_actors, [int(numbers[box.instance]) for box in found], stamp_ns=stamp_ns)
         boxes = boxes_m(actors, pose)
         near = np.flatnonzero(np.hypot(boxes[:, 0], boxes[:, 1]) < BOXES_M).tolist()
         kinds, ids = [actors[i].kind for i in near], numbers[1:][near].tolist()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mimic_contracts.motion import to_frame
+from mimic_contracts.motion import points_to_frame, to_frame
 from mimic_contracts.scene import Agent, Scene, SceneLane, StopLine, TrafficLight
 from mimic_sim.actors import Actor
 from mimic_sim.right_of_way import SIGNAL, link_of
@@ -56,7 +56,7 @@ class SceneTruth:
             crossings=tuple(outline for _, outline in self._crossings.near(pose, AREAS_M)),
             agents=self._agents(seen.moment.actors, pose),
             lights=tuple(
-                TrafficLight(state=state, position_m=np.append(in_frame(signal.position_m[None, :2], pose), signal.position_m[2]), lane_id=lane_id)
+                TrafficLight(state=state, position_m=np.append(points_to_frame(signal.position_m[None, :2], pose), signal.position_m[2]), lane_id=lane_id)
                 for signal, lane_id, state in seen.lights
             ),
             stop_lines=tuple(StopLine(lane_id=self._stop_lines[k].lane_id, rule=self._rules[k], ends_m=ends) for k, ends in lines),
@@ -70,7 +70,7 @@ class SceneTruth:
         ends = np.cumsum([0, *(len(part) for part in parts)])
         on_route = np.array([self._lanes[k].lane_id in route for k in which], bool)
         points = np.concatenate([np.zeros((0, 2)), *parts])
-        own = in_frame(points, pose)
+        own = points_to_frame(points, pose)
         away_m = np.hypot(own[:, 0], own[:, 1])
         is_told = np.repeat(on_route, np.diff(ends)) & (away_m < ROUTE_M) & (own[:, 0] > -CLOSE_M)
         is_given = is_told | (away_m < CLOSE_M)
@@ -125,19 +125,10 @@ class _Shapes:
     def near(self, pose: Points, reach_m: float) -> list[tuple[int, Points]]:
         """Indices and vehicle-frame points of those with a corner within reach."""
         which = self.within(pose, reach_m)
-        own = in_frame(np.concatenate([np.zeros((0, 2)), *(self.shapes[k] for k in which)]), pose)
+        own = points_to_frame(np.concatenate([np.zeros((0, 2)), *(self.shapes[k] for k in which)]), pose)
         is_near = np.hypot(own[:, 0], own[:, 1]) < reach_m
         ends = np.cumsum([0, *(len(self.shapes[k]) for k in which)]).tolist()
         return [(k, own[start:stop]) for k, start, stop in zip(which, ends[:-1], ends[1:], strict=True) if is_near[start:stop].any()]
-
-
-def in_frame(points_m: Points, pose: Points) -> Points:
-    """(N, 2) points of the world in the frame of a vehicle at pose (3,) [x_m, y_m, yaw_rad]."""
-    c, s = np.cos(pose[2]), np.sin(pose[2])
-    dx, dy = points_m[:, 0] - pose[0], points_m[:, 1] - pose[1]
-    own = np.empty((len(points_m), 2))
-    own[:, 0], own[:, 1] = c * dx + s * dy, c * dy - s * dx
-    return own
 
 
 def _nearest_runs(is_given: NDArray[np.bool_], away_m: Points, ends: NDArray[np.int64]) -> list[tuple[int, int, int]]:

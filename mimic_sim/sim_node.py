@@ -12,6 +12,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import TwistStamped
 from nav_msgs.msg import Odometry
+from nav_msgs.msg import Path as PathMessage
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -24,7 +25,7 @@ from trajectory_msgs.msg import JointTrajectory
 from mimic_contracts.errors import ContractError, MimicError
 from mimic_contracts.plan import Plan
 from mimic_contracts.rig import load_rig
-from mimic_contracts.ros_conversions import odometry_message, plan_from_message, plan_message, rgb_message, stamp_to_ns
+from mimic_contracts.ros_conversions import odometry_message, plan_from_message, plan_message, rgb_message, route_message, stamp_to_ns
 from mimic_contracts.ros_lifecycle import ERROR, LATCHED_QOS, OK, RELIABLE_QOS, SENSOR_QOS, WARN, MimicNode, run_node
 from mimic_contracts.scene_json import scene_text
 from mimic_sim import ros_sim
@@ -44,6 +45,7 @@ WATCH_PERIOD_S = 0.05
 EXPERT_PERIOD_S = 0.0005  # as fast as it goes, with a turn of the executor between two ticks
 ACKNOWLEDGE_S = 10.0
 REPORT_PERIOD_S = 5.0  # of simulated time
+PLANNER = "planner_node"
 
 
 class SimNode(MimicNode):
@@ -80,6 +82,7 @@ class SimNode(MimicNode):
         self._expert_publisher = self.create_publisher(JointTrajectory, "/sim/expert_trajectory", qos)
         command_qos = RECORD_QOS if qos is RECORD_QOS else RELIABLE_QOS  # the planner asks for it in real time, too
         self._command_publisher = self.create_publisher(String, p.route_command_topic, command_qos)
+        self._route_publisher = self.create_publisher(PathMessage, p.route_topic, command_qos)
         self._clock_publisher = self.create_publisher(ClockMessage, "/clock", RELIABLE_QOS)
         self._other_publishers: list[Any] = []
         self._scene_publisher = self.create_publisher(String, p.scene_topic, qos) if p.publishes_scene else None
@@ -102,7 +105,7 @@ class SimNode(MimicNode):
         if p.lockstep:
             self.wait_for_subscribers(*self._image_publishers.values())
             if p.driver == "planner":
-                self.wait_for_subscribers(self._command_publisher)
+                self.wait_for_subscribers(self._command_publisher, self._route_publisher)
                 if self._scene_publisher is not None:
                     self.wait_for_subscribers(self._scene_publisher)
             # The planner and the vehicle interface both answer to odometry; a recorder is alone.
@@ -131,6 +134,7 @@ class SimNode(MimicNode):
             self._steering_publisher,
             self._expert_publisher,
             self._command_publisher,
+            self._route_publisher,
             self._clock_publisher,
             *self._other_publishers,
         ]
@@ -206,12 +210,17 @@ class SimNode(MimicNode):
 
     def _on_engaged(self, future: Any, answer: TickAnswer) -> None:
         self._engaging = None
-        if not future.result().success:
-            self.get_logger().warning(f"not engaged: {future.result().message}", throttle_duration_sec=5.0)
+        if not future.result().success:  # it has this tick's plan: to ask again would change nothing
+            self._end(f"the vehicle interface refuses to engage: {future.result().message}")
+            return
         self._move_on(answer)
 
     def _move_on(self, answer: TickAnswer) -> None:
         self._is_waiting = False
+        who, _, reason = answer.failure.partition(": ")
+        if who == PLANNER:  # as in process: what a policy does wrong ends its drive
+            self._end(reason)
+            return
         self._simulation.advance(answer.twist, mode=answer.mode, plan=answer.plan, skipped=answer.failure)
         if not self._after_tick():
             self._ask()
@@ -255,8 +264,9 @@ class SimNode(MimicNode):
         p, simulation = self.parameters, self._simulation
         stamp_ns, ego = simulation.stamp_ns, simulation.ego
         self._clock_publisher.publish(ros_sim.clock_message(stamp_ns))
-        # Without a stamp, so it has to be there before the picture, which makes a detour by the camera node.
+        # Not waited for, so they have to be there before the picture, which makes a detour by the camera node.
         self._command_publisher.publish(String(data=simulation.route_command))
+        self._route_publisher.publish(route_message(simulation.route_ahead_m(), stamp_ns=stamp_ns))
         motion = odometry_message(stamp_ns=stamp_ns, pose=ego.pose, speed_mps=ego.speed_mps, yaw_rate_radps=ego.yaw_rate_radps)
         self._odometry_publisher.publish(motion)
         if p.driver == "expert":  # beside a planner it would arrive before or after the odometry by chance
@@ -315,7 +325,7 @@ class SimNode(MimicNode):
         raise SystemExit(1 if failure else 0)
 
     def _wait_for_recorders(self) -> None:
-        own = [self._odometry_publisher, self._expert_publisher, self._steering_publisher, self._command_publisher]
+        own = [self._odometry_publisher, self._expert_publisher, self._steering_publisher, self._command_publisher, self._route_publisher]
         for publisher in (*self._image_publishers.values(), *own):
             if not publisher.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE_S)):
                 self.get_logger().warning(f"{publisher.topic_name}: a subscriber did not acknowledge the last messages within {ACKNOWLEDGE_S} s")

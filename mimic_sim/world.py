@@ -24,10 +24,11 @@ from mimic_sim.disturbance import NONE, Disturbance
 from mimic_sim.drive_result import DriveResult, Row
 from mimic_sim.driver import Driver
 from mimic_sim.ego import Control, EgoMotion, step
-from mimic_sim.events import Event
+from mimic_sim.events import COLLISIONS, Event
 from mimic_sim.judge import NO_BOXES, Judge
 from mimic_sim.looks import Look, look_of
 from mimic_sim.moment import Moment
+from mimic_sim.navigation import Navigation
 from mimic_sim.parked import parked_cars
 from mimic_sim.right_of_way import Conflict, Link, conflicts, waiting_lines
 from mimic_sim.road_network import Line, RoadNetwork
@@ -53,6 +54,10 @@ BLOCKED_S = 60.0
 BLOCKED_PROGRESS_M = 2.0
 SPARE_S, TOWN_SPARE_S = 20.0, 110.0  # beyond twice the time on an empty road; in a town there are lights and others
 COMPLETED, OFF_ROAD, BLOCKED, TIME_LIMIT = "completed", "off_road", "blocked", "time_limit"
+# Where a learner is corrected it ends sooner, too: at the first collision that the ego is to blame for, and farther
+# beside its way than a lane's middle and a half, from where the expert would cut across whatever is there.
+COLLISION, OFF_WAY = "collision", "off_way"
+OFF_WAY_M = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,11 +177,12 @@ class Simulation:
     """One drive through a world; a context manager, since SUMO runs the others in a town (one such drive at a time).
 
     `ended` is empty while it goes on, then how it ended; `actors` and `signals` are as in Moment, now.
+    ends_at_faults: it ends with COLLISION or OFF_WAY, too.
     Raises MimicError when SUMO fails.
     """
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, world: World, *, ends_at_faults: bool = False) -> None:
+        self.world, self._ends_at_faults = world, ends_at_faults
         self.ego = world.start()
         self.signals: Mapping[str, str] = {}
         self.tick = 0
@@ -187,7 +193,7 @@ class Simulation:
         self._scripted = self._cast.enter()
         self._traffic = self._open_traffic()
         self.actors = self._all_actors()
-        self._sight, self._driver = Sight.of(world), Driver(world)
+        self._sight, self._driver, self._navigation = Sight.of(world), Driver(world), Navigation(world.way, seed=world.route.seed)
         self._looked_at = -1
         self._truth: SceneTruth | None = None
         self._judge = Judge(world.network, world.way, world.vehicle, static_boxes=world.static_boxes)
@@ -233,6 +239,10 @@ class Simulation:
     def route_command(self) -> str:
         """What a navigation map says here, of ROUTE_COMMANDS."""
         return self.world.way.command_at(self._station_m)
+
+    def route_ahead_m(self) -> NDArray[np.float64]:
+        """(N, 2) what a navigation map says is ahead, in the network's frame (Route.points_m)."""
+        return self._navigation.ahead_m(self._station_m)
 
     def moment(self) -> Moment:
         """This tick, for cameras, labels and judges."""
@@ -368,6 +378,10 @@ class Simulation:
     def _look_for_the_end(self, offset_m: float) -> None:
         if self._progress_m >= self.world.length_m:
             self.ended = COMPLETED
+        elif self._ends_at_faults and any(event.at_fault and event.kind in COLLISIONS for event in self._events):
+            self.ended = COLLISION
+        elif self._ends_at_faults and abs(offset_m) > OFF_WAY_M:
+            self.ended = OFF_WAY
         elif abs(offset_m) > OFF_ROAD_M:
             self.ended = OFF_ROAD
         elif self.time_s - self._last_progress_s > BLOCKED_S:

@@ -38,6 +38,19 @@ class Slow:
         return values
 
 
+class Looks(Slow):
+    """Drives by its pictures: never faster than there is light."""
+
+    rig_name = "mono"
+
+    def plan(self, observation: Observation) -> Plan:
+        self.light = float(observation.frames["front"].image.mean()) / 255.0
+        return super().plan(observation)
+
+    def spoilt(self, values: np.ndarray) -> np.ndarray:
+        return values * self.light
+
+
 class Hangs(Slow):
     def go_wrong(self) -> None:
         time.sleep(3600.0)
@@ -46,6 +59,11 @@ class Hangs(Slow):
 class HangsInReset(Slow):
     def reset(self) -> None:
         time.sleep(3600.0)
+
+
+class RaisesInReset(Slow):
+    def reset(self) -> None:
+        raise RuntimeError("no luck at all")
 
 
 class Raises(Slow):

@@ -37,6 +37,7 @@ from rosbags.typesys import Stores, get_typestore
 from bag_tools.clip_store import ClipStore
 from bag_tools.extract import extract
 from bag_tools.extract_report import report_text
+from bag_tools.observations import clip_observations
 from bag_tools.splits import refuse_overlap, split_margin_s
 from bag_tools.topic_map import TopicMap, load_topic_map
 from mimic.cli import main
@@ -46,6 +47,7 @@ from mimic_contracts.errors import MimicError, UsageError
 
 ALL_TRAIN = MAP.replace("  val: [{start: 0.6, end: 0.8}]\n  test: [{start: 0.8, end: 1.0}]\n", "")
 DAY_NS = 86_400 * 10**9
+ROUTE_SIGNALS = ("route_command", "route_points")
 Messages = list[tuple[int, tuple[str, str, Any]]]
 
 
@@ -68,7 +70,7 @@ def test_pictures_and_signals_meet_at_the_stamp(tmp_path: Path) -> None:
     bag = report["bags"][0]
     assert bag["cameras"]["front"]["log_minus_header"]["median_s"] == pytest.approx(0.005)
     assert bag["cameras"]["front"]["clock"] == "header"
-    assert set(bag["missing_signals"]) == {"pose", "speed_mps", "acceleration_mps2", "yaw_rate_radps", "curvature_1pm", "route_command", "expert_plan"}
+    assert set(bag["missing_signals"]) == {"pose", "speed_mps", "acceleration_mps2", "yaw_rate_radps", "curvature_1pm", *ROUTE_SIGNALS, "expert_plan"}
     assert json.loads((tmp_path / "store" / "extract_report.json").read_text()) == report
     assert "100 train frames" in report_text(report)
 
@@ -523,3 +525,55 @@ def test_expert_plans_hold_only_for_their_own_frame(tmp_path: Path) -> None:
     assert np.flatnonzero(~known).tolist() == [7, 9]
     np.testing.assert_allclose(plans[30], CAR.times_s[:, None] + np.arange(6) + 30)
     assert report["bags"][0]["masked_frames"]["expert_plan"] == 2
+
+
+def route(stamp_ns: int, points: list[tuple[float, float]], frame_id: str) -> tuple[str, str, Any]:
+    t = STORE.types
+    rotation, point = t["geometry_msgs/msg/Quaternion"](x=0.0, y=0.0, z=0.0, w=1.0), t["geometry_msgs/msg/Point"]
+    poses = [t["geometry_msgs/msg/Pose"](position=point(x=x, y=y, z=0.0), orientation=rotation) for x, y in points]
+    where = replace(header(stamp_ns), frame_id=frame_id)
+    stamped = [t["geometry_msgs/msg/PoseStamped"](header=where, pose=pose) for pose in poses]
+    return "/planning/route", "nav_msgs/msg/Path", t["nav_msgs/msg/Path"](header=where, poses=stamped)
+
+
+ROUTE_MAP = ALL_TRAIN.replace("signals:\n", "signals:\n  route_points: {topic: /planning/route}\n  pose: {topic: /odom}\n")
+
+
+def test_route_points_are_held_and_seen_from_the_vehicle(tmp_path: Path) -> None:
+    messages = drive(60)
+    for k in range(60):
+        stamp_ns = START_NS + k * PERIOD_NS
+        topic, kind, message = odometry(stamp_ns, x_m=0.5 * k, yaw_rad=np.pi / 2, speed_mps=10.0, yaw_rate_radps=0.0)
+        messages.append((stamp_ns, (topic, kind, replace(message, header=replace(message.header, frame_id="odom")))))
+    for k, points, frame_id in [
+        (5, [(30.0, 4.0), (60.0, 0.0)], "odom"),
+        (20, [(1.0, 2.0)] * 6, "base_link"),
+        (25, [(7.0, 7.0)], "map"),
+        (30, [(np.nan, 0.0)], "odom"),
+        (40, [], "odom"),
+    ]:
+        messages.append((START_NS + k * PERIOD_NS - 1, route(START_NS + k * PERIOD_NS - 1, points, frame_id)))
+    store, report = run(tmp_path, sorted(messages, key=lambda message: message[0]), ROUTE_MAP)
+    frames = store.frames(store.clips()[0].clip_id)
+    assert np.isnan(frames.route_points[:5]).all() and np.isnan(frames.route_points[5:20, 2:]).all() and np.isnan(frames.route_points[40:]).all()
+    k = np.arange(5, 20)
+    np.testing.assert_allclose(frames.route_points[5:20, 0], np.stack([np.full(15, 4.0), 0.5 * k - 30.0], axis=1), atol=1e-9)
+    np.testing.assert_allclose(frames.route_points[5:20, 1], np.stack([np.zeros(15), 0.5 * k - 60.0], axis=1), atol=1e-9)
+    assert (frames.route_points[20:40] == [1.0, 2.0]).all()
+    bag = report["bags"][0]
+    assert bag["signals"]["route_points"]["skipped"] == {
+        "route is in frame 'map', must be in base_link or in the pose's, 'odom'": 1,
+        "route has a point that is not finite": 1,
+    }
+    assert bag["masked_frames"]["route_points"] == 25 and "route_points" in store.meta.signals
+    observations = list(clip_observations(store, store.clips()[0]))
+    assert [len(observations[i].route.points_m) for i in (4, 5, 20, 40)] == [0, 2, 4, 0]
+    np.testing.assert_allclose(observations[7].route.points_m, [(4.0, -26.5), (0.0, -56.5)], atol=1e-9)
+
+
+@pytest.mark.parametrize(("frame_id", "known"), [("odom", False), ("base_link", True)])
+def test_routes_of_a_fixed_frame_need_a_pose(tmp_path: Path, frame_id: str, known: bool) -> None:
+    store, report = run(tmp_path, [(START_NS, route(START_NS, [(30.0, 4.0)], frame_id)), *drive(30)], ROUTE_MAP)
+    frames = store.frames(store.clips()[0].clip_id)
+    assert np.isfinite(frames.route_points[:, 0]).all() == known and ("route_points" in store.meta.signals) == known
+    assert report["bags"][0]["masked_frames"]["route_points"] == (0 if known else 30)

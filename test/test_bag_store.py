@@ -10,7 +10,7 @@ import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bag_tools.clip_store import FRAMES_TABLE, META_FILE, PLAN_SHAPE, ClipFrames, ClipStore, content_hash
+from bag_tools.clip_store import FRAMES_TABLE, META_FILE, PLAN_SHAPE, ROUTE_SHAPE, ClipFrames, ClipStore, content_hash
 from bag_tools.observations import clip_observations, ego_at
 from bag_tools.splits import gap_s, refuse_overlap, split_margin_s
 from bag_tools.store_writer import StoreSpec, StoreWriter
@@ -54,13 +54,15 @@ def test_what_goes_in_comes_out(tmp_path: Path) -> None:
     commands = np.array(["follow"] * 20 + ["left"] * 10)
     plans = np.full((30, *PLAN_SHAPE), np.nan)
     plans[5] = 7.0
-    rich = ClipFrames.of(frames.stamp_ns, {"pose": frames.pose, "route_command": commands, "expert_plan": plans})
+    points = np.full((30, *ROUTE_SHAPE), np.nan)
+    points[3, :2] = [(29.0, 1.0), (61.0, -2.0)]
+    rich = ClipFrames.of(frames.stamp_ns, {"pose": frames.pose, "route_command": commands, "route_points": points, "expert_plan": plans})
     store = store_with(tmp_path / "store", a=frames, b=rich)
     back = store.frames("b")
     np.testing.assert_array_equal(back.row, np.arange(30, 60))
-    for name in ("stamp_ns", "pose", "speed_mps", "expert_plan", "route_command"):
+    for name in ("stamp_ns", "pose", "speed_mps", "expert_plan", "route_command", "route_points"):
         np.testing.assert_array_equal(getattr(back, name), getattr(rich, name))
-    assert store.meta.signals == ("pose", "speed_mps", "yaw_rate_radps", "route_command", "expert_plan")
+    assert store.meta.signals == ("pose", "speed_mps", "yaw_rate_radps", "route_command", "route_points", "expert_plan")
     assert store.images(np.array([31, 3, 31]), "front")[:, 0, 0, 0].tolist() == [1, 3, 1]
     assert store.clips("val") == []
     with pytest.raises(MimicError, match="no clip 'z'"):
@@ -78,6 +80,8 @@ def test_the_hash_sees_every_value() -> None:
     assert content_hash(clip, ClipFrames.of(frames.stamp_ns, {**vars_of(frames), "steering_wheel_rad": other_nan.view(np.float64)}), pictures) == reference
     changed = ClipFrames.of(frames.stamp_ns, {**vars_of(frames), "speed_mps": frames.speed_mps + 1e-9})
     assert content_hash(clip, changed, pictures) != reference
+    elsewhere = ClipFrames.of(frames.stamp_ns, {**vars_of(frames), "route_points": np.full((5, *ROUTE_SHAPE), 30.0)})
+    assert content_hash(clip, elsewhere, pictures) != reference
     assert content_hash(clip, frames, jpegs(5, first=1)) != reference
     assert content_hash(clip_of("a", frames, split="val"), frames, pictures) != reference
 

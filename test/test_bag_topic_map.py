@@ -1,5 +1,6 @@
 """Topic maps are checked to the last key; mountings come from /tf_static where the map gives none."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -73,8 +74,17 @@ def test_ids_come_from_the_drive(tmp_path: Path) -> None:
         found.identity(tmp_path / "bag")
 
 
+def test_drives_are_split_by_the_town_that_they_were_driven_in(tmp_path: Path) -> None:
+    towns = load_topic_map("towns")
+    for course, split in (("train_3", "train"), ("val_1", "val"), ("test_2", "test")):
+        bag = tmp_path / course / "drive_0004"
+        bag.mkdir(parents=True)
+        (bag / "drive.json").write_text(json.dumps({"course": course, "seed": 7, "driver_id": "d", "vehicle_id": "v", "is_disturbed": True}))
+        assert towns.split_of_bag(bag) == split and towns.identity(bag)["drive_id"] == f"{course}_7_drive_0004"
+
+
 def test_a_bag_of_no_split_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(MimicError, match=r"no glob of splits matches its name; they are town\*"):
+    with pytest.raises(MimicError, match=r"no glob of splits matches 'field_1'; they are town\*"):
         topic_map(tmp_path, MAP.replace('train: ["*"]', 'train: ["town*"]')).split_of_bag(Path("field_1"))
 
 

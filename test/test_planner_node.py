@@ -17,7 +17,7 @@ from e2e_planner.planner_parameters import PlannerParameters
 from mimic_contracts.config import config_dir
 from mimic_contracts.errors import MimicError
 from mimic_contracts.images import Frame
-from mimic_contracts.observation import EgoState, Route
+from mimic_contracts.observation import EgoState
 from mimic_contracts.parameters import parameters_from_file
 from mimic_contracts.rig import load_rig
 from mimic_contracts.ros_conversions import odometry_message, plan_from_message, rgb_message, stamp_to_ns
@@ -58,9 +58,19 @@ def test_without_odometry_it_says_so_or_goes_on_without() -> None:
     with pytest.raises(MimicError, match="none has arrived"):
         ObservationAssembler(odometry_required=True, tolerance_ns=0).assemble(FRAMES, stamp_ns=0)
     assembler = ObservationAssembler(odometry_required=False, tolerance_ns=0)
-    assembler.set_route(Route(command="left"))
+    assembler.set_route_command("left")
     observation = assembler.assemble(FRAMES, stamp_ns=7)
     assert observation.ego == EgoState() and observation.route.command == "left" and observation.stamp_ns == 7
+
+
+def test_route_points_are_told_from_where_the_vehicle_is() -> None:
+    assembler = ObservationAssembler(odometry_required=False, tolerance_ns=0)
+    assembler.set_route_points(np.array([[10.0, 5.0]]), is_fixed=True)
+    assert assembler.assemble(FRAMES, stamp_ns=0).route.points_m.shape == (0, 2)  # nobody knows where that is from here
+    assembler.add_ego(EgoState(), stamp_ns=0, pose=np.array([10.0, 0.0, np.pi / 2.0]))
+    np.testing.assert_allclose(assembler.assemble(FRAMES, stamp_ns=0).route.points_m, [[5.0, 0.0]], atol=1e-9)
+    assembler.set_route_points(np.array([[3.0, 1.0]]), is_fixed=False)
+    np.testing.assert_array_equal(assembler.assemble(FRAMES, stamp_ns=0).route.points_m, [[3.0, 1.0]])
 
 
 def test_a_clock_that_is_set_back_forgets_the_odometry() -> None:

@@ -33,6 +33,7 @@ from mimic_sim.record_jobs import Job, answer_of, make
 from mimic_sim.record_pool import make_all
 from mimic_sim.recorder import TRUTH, picture_ticks
 from mimic_sim.route_spec import RouteSpec
+from mimic_sim.suite import load_suite
 from mimic_sim.view import View
 from mimic_sim.world import build_world
 
@@ -126,7 +127,7 @@ def test_another_rig_and_look_show_the_same_drive(town_bag: Path, tmp_path: Path
     bag, first = tmp_path / "fog" / "drive_0000", messages(town_bag)
     other = messages(bag)
     assert {f"/camera/{name}/image_raw/compressed" for name in ("front", "tele", "left", "right")} <= other.keys() and not any(TRUTH in t for t in other)
-    for topic in ("/localization/kinematic_state", "/sim/expert_trajectory", "/planning/route_command"):
+    for topic in ("/localization/kinematic_state", "/sim/expert_trajectory", "/planning/route_command", "/planning/route"):
         assert [plain(m) for *_, m in other[topic]] == [plain(m) for *_, m in first[topic]]
     assert len(other[PICTURE]) < len(first[PICTURE]) / 3 and bytes(other[PICTURE][0][2].data) != bytes(first[PICTURE][0][2].data)
     card = json.loads((bag / "drive.json").read_text())
@@ -217,6 +218,9 @@ def test_an_interrupted_recording_goes_on_to_the_same_bytes(tmp_path: Path, monk
         (["--jobs", "0"], "--jobs: is 0"),
         (["--over-ros"], "--over-ros: records --rig mono at --image-rate 10"),
         (["--towns", "atlantis"], "--towns: "),
+        (["--suite", "train"], "--towns, --suite: exactly one of them must be given"),
+        (["--seeds", "1"], "--seeds: belongs to --suite: leave it out"),
+        (["--disturb", "1.5"], "--disturb: is 1.5, must be 0 to 1"),
     ],
 )
 def test_what_makes_no_sense_is_refused(arguments: list[str], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -235,6 +239,55 @@ def test_a_plan_mixes_towns_looks_and_drivers(monkeypatch: pytest.MonkeyPatch) -
         is_town = job.route.course == "train_1"
         assert (job.route.vehicles, job.route.pedestrians, job.with_ground_truth) == ((60, 20, True) if is_town else (0, 0, False))
         assert job.route.vehicle == "simulator_quad" and job.route.driver == "calm" and job.image_rate_hz == 4.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "--towns, --suite: exactly one of them must be given"),
+        (["--towns", "course"], "--hours: must be given with --towns"),
+        (["--suite", "atlantis"], "--suite: "),
+        (["--suite", "train", "--hours", "1", "--looks", "day"], "--hours, --looks: belongs to --towns; a suite says it itself: leave it out"),
+        (["--suite", "train", "--seeds", "1,x"], "--seeds: is '1,x', must be whole numbers"),
+        (["--suite", "train", "--seeds", "1,1"], "--seeds: is '1,1', must be different"),
+        (["--suite", "train", "--over-ros"], "--over-ros: records --rig mono"),
+    ],
+)
+def test_towns_and_suites_are_not_mixed(arguments: list[str], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sim("record", "--out", tmp_path / "out", *arguments) == 2
+    assert reason in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def parsed(*arguments: object) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    sim_command.add_arguments(parser)
+    return parser.parse_args(["record", "--out", "nowhere", *map(str, arguments)])
+
+
+def test_a_suite_is_recorded_in_an_order_by_lot(tmp_path: Path) -> None:
+    suite = tmp_path / "mine.yaml"
+    suite.write_text("towns: [train_5]\nlooks: [day, night]\nscenarios: {red_light: 10, lead_vehicle: 10}\n", encoding="utf-8")
+    args = parsed("--suite", suite, "--seeds", "1,2", "--disturb", "0.33", "--drivers", "calm,assertive")
+    jobs, given = jobs_of(args), load_suite(suite).with_seeds([1, 2])
+    assert jobs == jobs_of(args) and [job.name for job in jobs] == [f"drive_{k:04d}" for k in range(40)]
+    assert sorted(job.route.seed for job in jobs) == sorted(route.seed for route in given) != [job.route.seed for job in jobs]
+    origin = {route.seed: route for route in given}
+    for job in jobs:
+        own = {"route_id": job.name, "tick_s": 0.1, "is_disturbed": job.route.is_disturbed, "driver": job.route.driver}
+        assert job.route == replace(origin[job.route.seed], **own) and (job.route.vehicle, job.with_ground_truth) == ("simulator_quad", True)
+        assert job.route.driver not in json.loads(job.card).values()
+    assert {job.route.scenario for job in jobs[3::10] + jobs[8::10]} == {"red_light", "lead_vehicle"}
+    assert 6 <= sum(job.route.is_disturbed for job in jobs) <= 21 and {job.route.driver for job in jobs} == {"calm", "assertive"}
+    assert all(job.route.is_disturbed and job.route.vehicle == "simulator" for job in jobs_of(parsed("--suite", suite, "--disturb", "--rig", "mono")))
+
+
+def test_a_drive_that_fails_its_scenario_is_left_out_unless_it_was_pushed() -> None:
+    course = RouteSpec(scenario="lane_following", laps=0.01, tick_s=0.1)
+    drive = engine.drive(None, build_world(course), look=lambda _: {})
+    aside = replace(drive, columns={**drive.columns, "rear_offset_m": drive.columns["rear_offset_m"] + 3.0})
+    job = Job(route=course, driver_id="d", image_rate_hz=4.0, with_ground_truth=False)
+    assert answer_of(job, drive)["left_out"] == "" and "outside its lane" in answer_of(job, aside)["left_out"]
+    assert answer_of(replace(job, route=replace(course, is_disturbed=True)), aside)["left_out"] == ""
 
 
 def test_what_is_no_recorded_drive_is_not_rendered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

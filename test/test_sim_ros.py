@@ -5,9 +5,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import drive_policies
 import numpy as np
 import pytest
 from nav_msgs.msg import Odometry
+from nav_msgs.msg import Path as PathMessage
 from rosbags.highlevel import AnyReader
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
@@ -20,6 +22,7 @@ from mimic.cli import main
 from mimic.drive_replay import compare
 from mimic.over_ros import drive_over_ros
 from mimic_contracts.action_spec import CAR
+from mimic_contracts.errors import MimicError
 from mimic_contracts.observation import Observation
 from mimic_contracts.plan import Plan
 from mimic_contracts.rig import load_rig
@@ -87,6 +90,24 @@ def test_a_rule_based_planner_gets_its_scene_over_ros(tmp_path: Path) -> None:
 
 
 @pytest.mark.ros
+@pytest.mark.parametrize("policy", ["Raises", "NotANumber"])
+def test_what_a_policy_does_wrong_ends_its_drive_as_in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=":")
+    route = RouteSpec(route_id="wrong", laps=0.02)
+    over_ros = drive_over_ros(f"drive_policies:{policy}", route, tmp_path, pictures="as_is")
+    in_process = engine.drive(getattr(drive_policies, policy)(), build_world(route), look=lambda moment: {})
+    assert over_ros.ended == in_process.ended and over_ros.ended.startswith("failed: ") and len(over_ros) == 19
+    assert compare(in_process, over_ros)["is_identical"], compare(in_process, over_ros)
+
+
+@pytest.mark.parametrize(("policy", "message"), [("WrongSpec", "action spec is 'steering_only', only 'car' can be driven"), ("WrongRig", "needs rig 'quad'")])
+def test_a_policy_that_cannot_drive_the_vehicle_is_refused_before_any_node_starts(tmp_path: Path, policy: str, message: str) -> None:
+    with pytest.raises(MimicError, match=message):
+        drive_over_ros(f"drive_policies:{policy}", RouteSpec(route_id="wrong"), tmp_path, pictures="as_is")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.ros
 def test_a_recording_holds_every_tick(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "drives"
     assert main(["sim", "record", "--towns", "course", "--hours", "0.0005", "--seed", "3", "--over-ros", "--image-rate", "10", "--out", str(out)]) == 0
@@ -116,11 +137,12 @@ def test_silence_is_named_and_fails_the_process(ros: object) -> None:
     odometry = ros.collect(Odometry, "/localization/kinematic_state")  # type: ignore[attr-defined]
     ros.collect(Odometry, "/localization/kinematic_state")  # type: ignore[attr-defined]  # planner and vehicle interface both listen
     commands = ros.collect(String, "/planning/route_command")  # type: ignore[attr-defined]
+    routes = ros.collect(PathMessage, "/planning/route")  # type: ignore[attr-defined]
     pictures, infos = ros.collect(Image, "/camera/front/image_raw"), ros.collect(CameraInfo, "/camera/front/camera_info")  # type: ignore[attr-defined]
     plans = ros.collect(JointTrajectory, "/sim/expert_trajectory")  # type: ignore[attr-defined]
     process = ros.start("mimic_sim.sim_node", "sim_node", {"answer_timeout_s": 1.0})  # type: ignore[attr-defined]
     assert ros.configure("sim_node") and ros.activate("sim_node")  # type: ignore[attr-defined]
-    ros.wait_until(lambda: clocks and odometry and commands and pictures and infos and plans, "the first tick")  # type: ignore[attr-defined]
+    ros.wait_until(lambda: clocks and odometry and commands and routes and pictures and infos and plans, "the first tick")  # type: ignore[attr-defined]
     assert {stamp_to_ns(m.header.stamp) for m in (odometry[0], pictures[0], plans[0])} == {10**9}
     assert (pictures[0].height, pictures[0].width, pictures[0].encoding) == (128, 256, "rgb8")
     assert plan_from_message(plans[0]).model_id == "expert" and commands[0].data == "follow"

@@ -15,13 +15,17 @@ from mimic import record_plan
 from mimic.commands import drive as drive_command
 from mimic.commands import sim as sim_command
 from mimic_contracts.errors import ContractError, MimicError
+from mimic_contracts.motion import points_to_frame
+from mimic_contracts.observation import ROUTE_POINTS
 from mimic_contracts.rig import load_rig
 from mimic_sim import engine
+from mimic_sim.course import EGO_LANE, build_course
 from mimic_sim.drive_result import DriveResult
 from mimic_sim.drive_score import score_route
+from mimic_sim.navigation import Navigation
 from mimic_sim.road_network import RoadNetwork, smooth_open
 from mimic_sim.route_spec import RouteSpec
-from mimic_sim.routing import ANNOUNCED_M, RUN_OUT_M, open_way, random_way, shortest_way
+from mimic_sim.routing import ANNOUNCED_M, RUN_OUT_M, closed_way, open_way, random_way, shortest_way
 from mimic_sim.world import COMPLETED, OFF_ROAD, Simulation, World, build_world, world_on
 
 RIG = load_rig("mono")
@@ -160,10 +164,28 @@ def test_disturbed_drives_come_back_in_a_town_too() -> None:
     assert result.ended == COMPLETED and 0.65 < offset.max() < 3.0
 
 
-def test_a_policy_is_told_the_command() -> None:
+def test_a_policy_is_told_the_command_and_rough_points_ahead() -> None:
     simulation = Simulation(world_of(start_m=60.0))
     seen = engine.observe(simulation, RIG, look=lambda moment: {})
-    assert seen.route.command == "right" and seen.route.points_m.shape == (0, 2)
+    line, pose = simulation.world.lane_line, simulation.ego.pose
+    wanted = points_to_frame(line.poses(30.0 * np.arange(3, 3 + ROUTE_POINTS))[:, :2], pose)
+    error = np.hypot(*(seen.route.points_m - wanted).T)
+    assert seen.route.command == "right" and seen.route.points_m.shape == (ROUTE_POINTS, 2)
+    assert error.min() > 0.0 and error.max() < 8.0
+
+
+def test_a_navigation_map_is_always_wrong_in_the_same_places() -> None:
+    way = world_of().way
+    first, again, other = Navigation(way, seed=3), Navigation(way, seed=3), Navigation(way, seed=4)
+    assert np.array_equal(first.ahead_m(0.0), again.ahead_m(0.0)) and not np.array_equal(first.ahead_m(0.0), other.ahead_m(0.0))
+    assert np.array_equal(first.ahead_m(0.0)[1:], first.ahead_m(30.0)[:-1])
+    assert len(first.ahead_m(way.line.length_m - 10.0)) == 0
+
+
+def test_the_points_of_a_lap_go_on_at_its_end() -> None:
+    way = closed_way(build_course("course"), EGO_LANE)
+    navigation = Navigation(way, seed=1)
+    assert np.array_equal(navigation.ahead_m(way.line.length_m - 1.0)[1:], navigation.ahead_m(0.0)[:-1])
 
 
 # What is driven

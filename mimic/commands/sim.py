@@ -3,6 +3,8 @@
     mimic sim record --towns course --hours 0.2 --seed 1 --disturb --out out/drives
     mimic sim record --towns train_1,train_2 --hours 10 --seed 2 --looks day,rain --rig quad --out out/towns
     mimic sim record --towns train_1,train_2 --hours 10 --seed 2 --looks day,rain --rig quad --out out/towns --resume
+    mimic sim record --suite train --seeds 1,2,3 --rig quad --disturb 0.33 --drivers calm,assertive --out out/scenarios
+    mimic sim record --suite train --seeds 4 --policy out/run --expert-share 0.3 --rig quad --out out/corrections
     mimic sim render out/towns/drive_0000 --rig mono --look night --out out/night
     mimic sim town --style suburb --seed 7 --out out/suburb_7.net.xml.gz
 
@@ -10,8 +12,14 @@ OUT/drive_0000, drive_0001 … are bags (MCAP) as over ROS, with drive.json (wha
 row a tick; beside it the trace of everybody around) inside: a lap of the built-in course, a random way of two or three
 minutes through a town. Every drive has its own light and weather, buildings, trees, traffic and starting place; with
 --disturb the car is pushed about in a third of the time, and the recorded /sim/expert_trajectory is what the expert would
-do from there. OUT/answers.json says what a learner has to find out by itself: how each driver drives, what went wrong;
-and which drives were left out, because the driver did not arrive or hit something.
+do from there; --disturb 0.33: in a third of the drives. With --suite they are the routes of a scenario suite
+(config/suites), all of them for each seed, in an order by lot. OUT/answers.json says what a learner has to find out by
+itself: how each driver drives, what went wrong; and which drives were left out, because the driver did not arrive, hit
+something, or failed its scenario's own test (without being pushed).
+
+With --policy a learner drives, and /sim/expert_trajectory is at every tick what the expert would do from where the learner
+came to; with --expert-share the expert drives for that share of the time, some seconds at a stretch. None of these drives
+is left out; they end at the first collision that the learner is to blame for, or 5 m beside its way, too, as answers.json says.
 
 Drives come from as many processes as asked for, and are the same from any number of them. An interrupted recording goes
 on with --resume. Ground truth is on /sim/ground_truth/… (mimic_sim/recorder.py says what).
@@ -31,7 +39,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mimic.record_plan import RIGS, jobs_of
+from mimic.record_plan import DEFAULT_LOOKS, DEFAULT_PEDESTRIANS, DEFAULT_RIG, DEFAULT_SEEDS, DEFAULT_VEHICLES, RIGS, jobs_of
 from mimic_contracts.errors import MimicError, UsageError
 from mimic_sim.expert import CALM, STYLES
 from mimic_sim.looks import LOOKS
@@ -51,15 +59,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     record = verbs.add_parser("record", help="drives of simulated drivers, into bags", description=__doc__, formatter_class=parser.formatter_class)
-    record.add_argument("--towns", required=True, help="comma-separated: course, and towns (a name in config/towns, or the path of a .net.xml.gz)")
-    record.add_argument("--hours", required=True, type=float, help="simulated time in all, on empty roads")
-    record.add_argument("--seed", type=int, default=1, help="decides looks, places, traffic and disturbances (default: 1)")
+    record.add_argument("--towns", help="comma-separated: course, and towns (a name in config/towns, or the path of a .net.xml.gz)")
+    record.add_argument("--suite", help="instead of --towns: the routes of a suite, a YAML file or a name in config/suites")
+    record.add_argument("--hours", type=float, help="with --towns: simulated time in all, on empty roads")
+    record.add_argument("--seeds", help=f"with --suite: comma-separated; each is all of its routes elsewhere (default: {DEFAULT_SEEDS})")
+    record.add_argument("--policy", help="a learner drives, as in `mimic drive`, and the drivers say at every tick what they would do instead")
+    record.add_argument("--expert-share", type=float, metavar="SHARE", help="with --policy: of the time that the driver has the wheel (default: 0)")
+    record.add_argument("--seed", type=int, default=1, help="decides looks, places and traffic in towns, disturbances, drivers and order (default: 1)")
     record.add_argument("--drivers", default=CALM, help=f"comma-separated, by lot, of: {', '.join(STYLES)} (default: %(default)s)")
-    record.add_argument("--looks", default="day,dusk,fog,rain", help="comma-separated, taken in turn (default: %(default)s)")
-    record.add_argument("--vehicles", type=int, default=60, help="others in a town (default: %(default)s)")
-    record.add_argument("--pedestrians", type=int, default=20, help="on foot in a town (default: %(default)s)")
-    record.add_argument("--disturb", action="store_true", help="push the car about, to record how the expert comes back")
-    record.add_argument("--rig", choices=tuple(RIGS), default="mono", help="cameras of the car (default: %(default)s)")
+    record.add_argument("--looks", help=f"with --towns: comma-separated, taken in turn (default: {DEFAULT_LOOKS})")
+    record.add_argument("--vehicles", type=int, help=f"with --towns: others in a town (default: {DEFAULT_VEHICLES})")
+    record.add_argument("--pedestrians", type=int, help=f"with --towns: on foot in a town (default: {DEFAULT_PEDESTRIANS})")
+    disturb_help = "push the car about in this share of the drives, by lot, to record how the expert comes back (without a number: in all)"
+    record.add_argument("--disturb", nargs="?", type=float, const=1.0, default=0.0, metavar="SHARE", help=disturb_help)
+    record.add_argument("--rig", choices=tuple(RIGS), help=f"cameras of the car (default: {DEFAULT_RIG}; with --suite: as it says)")
     record.add_argument("--image-rate", type=float, default=4.0, metavar="HZ", help="of pictures; all else has every tick, 10 Hz (default: %(default)s)")
     record.add_argument("--over-ros", action="store_true", help="through sim_node and record_node over DDS: rig mono at 10 Hz, no ground truth")
     render = verbs.add_parser(
@@ -92,8 +105,9 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--jobs: is {args.jobs}, must be at least 1")
     if args.verb == "render":
         return _make_bags(_jobs_again(args), args, over_ros=False)
-    if args.over_ros and (args.rig != "mono" or args.image_rate != OVER_ROS_HZ or args.ground_truth):
-        raise UsageError(f"--over-ros: records --rig mono at --image-rate {OVER_ROS_HZ:g} without ground truth; leave it out for anything else")
+    is_plain = args.suite is None and args.policy is None and args.rig in (None, "mono") and not args.ground_truth
+    if args.over_ros and not (is_plain and args.image_rate == OVER_ROS_HZ):
+        raise UsageError(f"--over-ros: records --rig mono at --image-rate {OVER_ROS_HZ:g} without ground truth, neither --suite nor --policy: leave it out")
     if args.over_ros:
         args.ground_truth = False
     return _make_bags(jobs_of(args), args, over_ros=args.over_ros)
