@@ -3,6 +3,11 @@
 python benchmarks/sim_speed.py                 about a minute; figures on stdout as JSON
 python benchmarks/sim_speed.py --busy          the same beside a process that keeps one core busy
 python benchmarks/sim_speed.py --town train_1  pictures and labels in a town (or a .net.xml.gz) with traffic, instead
+python benchmarks/sim_speed.py --town train_1 --real-time  does real time hold? mono at 20 Hz, quad at 10 Hz, under a minute
+
+Real time: the expert drives among 80 vehicles and 30 pedestrians with pictures at every tick, as fast as it goes. cpu_s_per_s
+is the CPU of all threads per simulated second, cores_left what a machine of two has then for the policy; wall_s_per_s below 1
+is real time. Parts per tick: sight and expert, pictures, and moving on (vehicle interface, car, SUMO, judge).
 """
 
 import argparse
@@ -11,6 +16,7 @@ import multiprocessing
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,6 +37,9 @@ from mimic_sim.world import Simulation, build_world, load_road
 FRAMES = 150
 TOWN_VEHICLES, TOWN_PEDESTRIANS = 80, 30
 TOWN_TICKS = 600
+REAL_TIME = (("mono", "simulator", 0.05), ("quad", "simulator_quad", 0.1))  # rig, vehicle that has it, tick
+REAL_TIME_S, WARM_TICKS = 20.0, 10
+CORES = 2
 
 
 def timed(name: str, work: Callable[[Any], object], poses: Sequence[Any] | np.ndarray) -> dict[str, float]:
@@ -123,16 +132,72 @@ def record(route: RouteSpec, moments: list[Moment]) -> float:
         return time.perf_counter() - started_s
 
 
+def measure_real_time(town: str) -> dict[str, object]:
+    """Of each rig: CPU and wall clock per simulated second of a whole drive with pictures, and where it goes."""
+    start_lane, end_lane = random_way(load_road(town), np.random.default_rng(3), length_m=700.0)
+    figures: dict[str, object] = {"town": town, "vehicles": TOWN_VEHICLES, "pedestrians": TOWN_PEDESTRIANS}
+    for rig, vehicle, tick_s in REAL_TIME:
+        others = {"vehicles": TOWN_VEHICLES, "pedestrians": TOWN_PEDESTRIANS}
+        route = RouteSpec(course=town, start_lane=start_lane, end_lane=end_lane, vehicle=vehicle, tick_s=tick_s, seed=1, **others)
+        # A process of its own: one SUMO at a time, and no memory of the rig before.
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            found = pool.apply(real_time, (route, rig))
+        figures |= {f"{rig}_{name}": round(value, 3) for name, value in found.items()}
+    return figures
+
+
+def real_time(route: RouteSpec, rig: str) -> dict[str, float]:
+    """Figures of the first REAL_TIME_S of a route, without the start."""
+    world = build_world(route)
+    parts, ticks_s, actors = {"plan": 0.0, "pictures": 0.0, "move": 0.0}, [], 0
+    with View(world, load_rig(rig).cameras) as view, Simulation(world) as simulation:
+        autopilot = engine.Autopilot(world)
+        for tick in range(WARM_TICKS + round(REAL_TIME_S / route.tick_s)):
+            if simulation.ended:
+                break
+            begun_s, at_s = time.perf_counter(), [time.process_time()]
+            plan = simulation.expert_plan()
+            at_s.append(time.process_time())
+            view.pictures(simulation.moment())
+            at_s.append(time.process_time())
+            twist, output = autopilot.command(simulation, plan)
+            simulation.advance(twist, mode=output.mode, plan=plan)
+            at_s.append(time.process_time())
+            if tick >= WARM_TICKS:
+                ticks_s.append(time.perf_counter() - begun_s)
+                actors += len(simulation.actors)
+                for name, spent_s in zip(parts, np.diff(at_s), strict=True):
+                    parts[name] += float(spent_s)
+    count, cpu_s = len(ticks_s), sum(parts.values())
+    simulated_s = count * route.tick_s
+    return {
+        "rate_hz": 1.0 / route.tick_s,
+        "simulated_s": simulated_s,
+        "driven_m": float(np.abs(simulation.result().columns["speed_mps"]).sum() * route.tick_s),
+        "actors_near": actors / count,
+        "cpu_s_per_s": cpu_s / simulated_s,
+        "cores_left": CORES - cpu_s / simulated_s,
+        "wall_s_per_s": sum(ticks_s) / simulated_s,
+        **{f"{name}_cpu_ms": 1e3 * spent_s / count for name, spent_s in parts.items()},
+        **{f"tick_p{q}_ms": 1e3 * float(np.percentile(ticks_s, q)) for q in (50, 99, 100)},
+        "late_ticks_share": float(np.mean(np.array(ticks_s) > route.tick_s)),
+    }
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--busy", action="store_true", help="keep one core busy meanwhile")
     parser.add_argument("--town", help="measure in this town")
+    parser.add_argument("--real-time", action="store_true", help="whether a drive in that town with pictures holds real time")
     args = parser.parse_args()
+    if args.real_time and not args.town:
+        parser.error("--real-time: needs --town")
+    work = partial(measure_real_time, args.town) if args.real_time else partial(measure_town, args.town) if args.town else measure
     busy = multiprocessing.Process(target=spin, daemon=True)
     if args.busy:
         busy.start()
-    figures = {key: round(value, 3) if isinstance(value, float) else value for key, value in (measure_town(args.town) if args.town else measure()).items()}
+    figures = {key: round(value, 3) if isinstance(value, float) else value for key, value in work().items()}
     if args.busy:
         busy.terminate()
     print(json.dumps({"busy": args.busy, **figures}, indent=2))

@@ -60,4 +60,4 @@ def _in_process(before: DriveResult, policy: str, directory: Path, *, pictures: 
 def _over_ros(before: DriveResult, policy: str, directory: Path, *, pictures: str, budget_s: float) -> DriveResult:
     from mimic.over_ros import drive_over_ros
 
-    return drive_over_ros(policy, before.route, directory, pictures=pictures)
+    return drive_over_ros(policy, before.route, directory, pictures=pictures, budget_s=budget_s)

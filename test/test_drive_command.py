@@ -79,6 +79,37 @@ def test_a_suite_that_makes_no_sense_is_refused(tmp_path: Path, suite: Path, cap
     assert message in capsys.readouterr().err and list(tmp_path.iterdir()) == [suite]
 
 
+def test_a_route_without_its_town_fails_and_the_others_go_on(tmp_path: Path, suite: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    suite.write_text(SUITE + "  - {route_id: c, course: moon, start_lane: a, end_lane: b}\n", encoding="utf-8")
+    assert drive(tmp_path / "out", suite, policy="constant_velocity") == 0
+    score = json.loads(capsys.readouterr().out)
+    ended = {name: entry["ended"] for name, entry in score["per_route"].items()}
+    assert ended.pop("c_s1").startswith("failed: town: 'moon' is neither") and set(ended.values()) == {"time_limit"}
+    assert score["baselines"]["expert"]["success_rate"] == pytest.approx(2.0 / 3.0) and score["per_route"]["c_s1"]["driving_score"] == 0.0
+
+
+@pytest.mark.parametrize(("fails", "ended"), [(1, "by hand"), (2, "failed: sim_node: SUMO: died at 1.00 s")])
+def test_when_sumo_dies_over_ros_the_route_is_repeated_once(
+    tmp_path: Path, suite: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, fails: int, ended: str
+) -> None:
+    budgets: list[float] = []
+
+    def over_ros(policy: str, route: RouteSpec, out_dir: Path, *, pictures: str, budget_s: float) -> DriveResult:
+        assert not list(out_dir.iterdir()), "nothing of the attempt before"
+        (out_dir / "logs").mkdir()
+        budgets.append(budget_s)
+        if route.route_id == FIRST.route_id and len(budgets) <= fails:
+            raise MimicError("sim_node: SUMO: died at 1.00 s")
+        return DriveResult.from_rows(route, [], [], length_m=1.0, ended="by hand")
+
+    monkeypatch.setattr("mimic.over_ros.drive_over_ros", over_ros)
+    assert drive(tmp_path / "out", suite, "--over-ros", "--budget-s", "7", policy="constant_velocity") == 0
+    told = capsys.readouterr()
+    per_route = json.loads(told.out)["per_route"]
+    assert [per_route[name]["ended"] for name in ("a_s1", "b_s1")] == [ended, "by hand"]
+    assert told.err.count("once more") == 1 and budgets == [7.0] * 3
+
+
 def test_an_interrupted_run_goes_on(tmp_path: Path, suite: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, partial = tmp_path / "out", tmp_path / ".out.partial"
     command = ["drive", "--policy", "drive_policies:Hangs", "--suite", str(suite), "--no-video", "--jobs", "1", "--budget-s", "60", "--out", str(out)]

@@ -44,6 +44,7 @@ def test_what_a_policy_does_wrong_fails_its_route_only(tmp_path: Path) -> None:
         "Dies": f"the policy ended its process (signal {signal.SIGSEGV:d})",
         "Exits": "the policy ended its process (exit code 3)",
         "Raises": "failed: the policy raised RuntimeError: out of luck",
+        "RaisesInReset": "failed: the policy raised RuntimeError in reset: no luck at all",
         "NotANumber": "is nan",
         "WrongSpec": "steering_only",
         "WrongRig": "the policy needs rig 'quad', vehicle 'simulator' has rig 'mono'",

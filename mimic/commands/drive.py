@@ -8,7 +8,7 @@
 
 POLICY is a run directory, an .onnx file with its card, expert, rule_based_oracle, rule_based_perceived, route_pursuit,
 constant_velocity, hold_last, or module:Class. Routes are driven in --jobs processes at once, with the same results for
-any number of them. A policy that raises, or thinks for longer than --budget-s, fails its route, and the run goes on; when
+any number of them. A policy that raises, or thinks for longer than --budget-s, or a town that is not there fails the route, and the run goes on; when
 SUMO dies, the route is repeated once. What was finished survives an interruption, and --resume goes on from there.
 
 OUT holds score.json (flat keys with units, defined in report.html), run.json (what was asked for), routes/ROUTE.parquet
@@ -24,7 +24,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,7 +42,7 @@ from mimic_sim.drive_report import report_html
 from mimic_sim.drive_result import DriveResult
 from mimic_sim.drive_score import failure_of, score_route
 from mimic_sim.drive_statistics import paired_difference, score_routes
-from mimic_sim.job_pool import AGAIN, DONE, FAILED, Job, Outcome, run_jobs
+from mimic_sim.job_pool import AGAIN, DONE, FAILED, SUMO, Job, Outcome, run_jobs
 from mimic_sim.route_spec import RouteSpec
 from mimic_sim.suite import Suite, load_suite
 from mimic_sim.trace import Trace
@@ -165,13 +165,20 @@ def _check_policy(args: argparse.Namespace) -> None:
 
 
 def _routes(suite: Suite, seeds: Sequence[int]) -> list[RouteSpec]:
-    """The suite's routes with every seed, those of one town together; raises before anything is driven."""
+    """The suite's routes with every seed, those of one town together; raises before anything is driven where no route has
+    its town. One without its town among others is left to fail."""
     try:
         routes = suite.with_seeds(seeds)
     except ContractError as error:
         raise UsageError(f"--seeds: {error}") from error
-    for course in sorted({route.course for route in routes}):
-        load_road(course)
+    courses, missing = {route.course for route in routes}, {}
+    for course in sorted(courses):
+        try:
+            load_road(course)
+        except MimicError as error:
+            missing[course] = error
+    if len(missing) == len(courses):
+        raise next(iter(missing.values()))
     return sorted(routes, key=lambda route: route.course)
 
 
@@ -196,7 +203,8 @@ def _drive_all(args: argparse.Namespace, folder: DriveFolder, drivers: Mapping[s
 
         _run([job for job in missing if job not in over_ros], args, bar, note)
         for job in over_ros:
-            note(_over_ros(job, args, folder, missing[job][1]))
+            for outcome in _over_ros(job, args, folder, missing[job][1]):
+                note(outcome)
             bar.update()
     for route in routes if is_expert else []:
         link_drive(folder.path(ROUTES, route), folder.path(EXPERT, route))
@@ -225,18 +233,25 @@ def _note(outcome: Outcome, folder: DriveFolder, name: str, route: RouteSpec, *,
         tqdm.write(f"{outcome.job.name}: {outcome.text}{': once more' if outcome.ended == AGAIN else ''}", file=sys.stderr)
 
 
-def _over_ros(job: Job, args: argparse.Namespace, folder: DriveFolder, route: RouteSpec) -> Outcome:
+def _over_ros(job: Job, args: argparse.Namespace, folder: DriveFolder, route: RouteSpec) -> Iterator[Outcome]:
+    """Drive one route through the nodes; once more where SUMO died."""
     from mimic.over_ros import drive_over_ros
 
     logs = folder.partial / f"ros_{route.route_id}"
-    shutil.rmtree(logs, ignore_errors=True)  # of an attempt that was interrupted
-    logs.mkdir()
-    try:
-        drive = drive_over_ros(args.policy, route, logs, pictures=args.pictures)
-    except MimicError as error:
-        return Outcome(job, FAILED, str(error))
-    drive.save(folder.path(ROUTES, route))
-    return Outcome(job, DONE, drive.ended)
+    for is_last in (False, True):
+        shutil.rmtree(logs, ignore_errors=True)  # of an attempt before
+        logs.mkdir()
+        try:
+            drive = drive_over_ros(args.policy, route, logs, pictures=args.pictures, budget_s=args.budget_s)
+        except MimicError as error:
+            is_repeated = SUMO in str(error) and not is_last
+            yield Outcome(job, AGAIN if is_repeated else FAILED, str(error))
+            if is_repeated:
+                continue
+            return
+        drive.save(folder.path(ROUTES, route))
+        yield Outcome(job, DONE, drive.ended)
+        return
 
 
 def _score(
