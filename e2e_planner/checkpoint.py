@@ -13,7 +13,8 @@ from torch import Tensor
 
 from mimic_contracts.errors import MimicError
 
-CARD_FILE, WEIGHTS_FILE, ONNX_FILE, RECIPE_FILE, STATE_FILE = "card.json", "weights.safetensors", "model.onnx", "recipe.yaml", "training_state.safetensors"
+CARD_FILE, WEIGHTS_FILE, RECIPE_FILE, STATE_FILE = "card.json", "weights.safetensors", "recipe.yaml", "training_state.safetensors"
+ONNX_FILE, PERCEPTION_ONNX_FILE = "model.onnx", "perception.onnx"
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:

@@ -3,6 +3,8 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import simplejpeg
@@ -14,7 +16,9 @@ from bag_tools.clip_store import ClipFrames, ClipStore
 from bag_tools.splits import refuse_overlap, split_margin_s
 from bag_tools.targets import frame_targets
 from e2e_planner.augment import Perturbation, perturb_pictures, perturb_target
-from e2e_planner.recipe import EGO_SCALES, Recipe
+from e2e_planner.label_batches import LabelSet
+from e2e_planner.recipe import EGO_SCALES, Recipe, route_values
+from e2e_planner.standing import standing_s
 from mimic_contracts.action_spec import CAR, ActionSpec
 from mimic_contracts.errors import MimicError
 from mimic_contracts.observation import ROUTE_COMMANDS
@@ -22,31 +26,39 @@ from mimic_contracts.rig import Rig
 
 HISTORY_TOLERANCE_S = 0.06  # how far the earlier picture may be from t - history_s; further away: the current one again
 START_SPEED_MPS, START_GAIN_MPS = 3.0, 1.0  # slower than this and soon faster by that: the vehicle starts
-MIRRORED_COMMANDS = {"left": "right", "right": "left"}
 MIRRORED_SIGNALS = ("yaw_rate_radps",)
+
+
+Looking = Literal["pictures", "memory", "nothing"]  # at the pictures, at what the encoder found in them, or with no eyes
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """pictures: one (N, 6, H, W) uint8 a camera; ego: (N, 2·E) float32; command: (N, 6) float32; targets: (N, T, C) float32."""
+    """pictures: one (N, 6, H, W) uint8 a camera, or none; seen: (N, places, channels) float32 of `PlannerNetwork.encode`, or
+    None; ego: (N, 2·E) float32; route: (N, route_inputs) float32; targets: (N, T, C) float32."""
 
     pictures: tuple[Tensor, ...]
+    seen: Tensor | None
     ego: Tensor
-    command: Tensor
+    route: Tensor
     targets: Tensor
 
 
 class FrameSet:
     """The frames of one split that have a target: JPEGs in memory, signals and targets as arrays.
 
-    data_hash: of the stores. Raises MimicError when the split has no frame that can be used.
+    labels: of all frames, for a recipe with perception, else None; memory: (usable, places, channels) float16, what an encoder
+    found in the usable frames, once somebody has kept it here; data_hash: of the stores. Raises MimicError when the split has
+    no frame that can be used, or labels are missing.
     """
 
     def __init__(self, stores: Sequence[ClipStore], split: str, recipe: Recipe) -> None:
         self.recipe, self.spec, self.rig = recipe, recipe.spec(), recipe.load_rig()
         self._jpegs: dict[str, list[bytes]] = {camera.name: [] for camera in self.rig.cameras}
         self.data_hash = hashlib.sha256("".join(store.meta.data_hash for store in stores).encode()).hexdigest()
-        earlier, targets, known, ego, commands, clip_weights = [], [], [], [], [], []
+        self.labels = LabelSet(self.rig) if recipe.perception.steps else None
+        self.memory: NDArray[np.float16] | None = None
+        earlier, targets, known, ego, routes, clip_weights = [], [], [], [], [], []
         count = 0
         for store in stores:
             check_store(store, self.rig, self.spec)
@@ -58,15 +70,18 @@ class FrameSet:
                 targets.append(values)
                 known.append(is_known)
                 earlier.append(count + earlier_index(frames.stamp_ns, recipe.history_s))
-                ego.append(np.stack([getattr(frames, name) for name in recipe.ego_inputs], axis=1) if recipe.ego_inputs else np.zeros((len(frames), 0)))
-                commands.extend(frames.route_command.tolist())
+                ego.append(np.stack([ego_signal(frames, name) for name in recipe.ego_inputs], axis=1) if recipe.ego_inputs else np.zeros((len(frames), 0)))
+                told = zip(frames.route_command.tolist(), frames.route_points, strict=True)
+                routes += [route_values(command, points, has_points=recipe.has_route_points) for command, points in told]
+                if self.labels is not None:
+                    self.labels.add(store.labels(frames.row, list(self._jpegs)))
                 clip_weights.append(np.full(len(frames), clip.weight))
                 count += len(frames)
         if count == 0:
             raise MimicError(f"the data has no frames in split '{split}'; look at the splits in the topic map, extract again")
         self._earlier = np.concatenate(earlier)
         self._targets, self._ego = np.concatenate(targets), np.concatenate(ego)
-        self._commands, self._clip_weights = commands, np.concatenate(clip_weights)
+        self._routes, self._clip_weights = np.array(routes), np.concatenate(clip_weights)
         self.usable = np.flatnonzero(np.concatenate(known))
         self.masked = count - len(self.usable)
         if len(self.usable) == 0:
@@ -96,36 +111,60 @@ class FrameSet:
             raise MimicError("every clip of the split has weight 0: there is nothing to learn from; raise the weights of some")
         return weights / weights.sum()
 
-    def batch(self, indices: NDArray[np.int64], rng: np.random.Generator | None, *, has_eyes: bool = True) -> Batch:
-        """The usable frames `indices`; rng: vary them as the recipe says, None: as they are."""
+    def batch(self, indices: NDArray[np.int64], rng: np.random.Generator | None, *, looking: Looking = "pictures", moves: bool = True) -> Batch:
+        """The usable frames `indices`; rng: vary them as the recipe says, None: as they are; moves: the vehicle's place, too,
+        which what is kept in `memory`, or labels, do not allow."""
         frames = self.usable[indices]
         settings = self.recipe.augmentation
         targets = self._targets[frames].copy()
         ego = self._ego[frames] / np.array([EGO_SCALES[name] for name in self.recipe.ego_inputs])
         valid = np.isfinite(ego)
-        commands = [self._commands[i] for i in frames]
+        route = self._routes[frames]
         pictures: dict[str, list[NDArray[np.uint8]]] = {camera.name: [] for camera in self.rig.cameras}
         for n, frame in enumerate(frames):
             perturbation = Perturbation(yaw_rad=0.0, lateral_m=0.0, is_mirrored=False)
             if rng is not None:
-                perturbation = Perturbation.draw(settings, rng)
+                drawn = Perturbation.draw(settings, rng)
+                perturbation = drawn if moves and looking != "memory" else perturbation
                 targets[n] = perturb_target(targets[n], perturbation, settings, self.spec)
                 valid[n] &= rng.uniform(size=valid.shape[1]) >= self.recipe.ego_dropout
                 if perturbation.is_mirrored:
                     ego[n] *= [-1.0 if name in MIRRORED_SIGNALS else 1.0 for name in self.recipe.ego_inputs]
-                    commands[n] = MIRRORED_COMMANDS.get(commands[n], commands[n])
-            if has_eyes:
+                    route[n] = mirrored_route(route[n])
+                if rng.uniform() < self.recipe.route_dropout:
+                    route[n, len(ROUTE_COMMANDS) :] = 0.0
+            if looking == "pictures":
                 for camera in self.rig.cameras:
                     pair = [simplejpeg.decode_jpeg(self._jpegs[camera.name][i], "RGB") for i in (frame, self._earlier[frame])]
                     if rng is not None:
                         pair = perturb_pictures(pair, camera, perturbation, settings, rng)
                     pictures[camera.name].append(np.concatenate(pair, axis=2))
         return Batch(
-            pictures=tuple(torch.from_numpy(np.stack(p)).permute(0, 3, 1, 2) for p in pictures.values()) if has_eyes else (),
+            pictures=tuple(torch.from_numpy(np.stack(p)).permute(0, 3, 1, 2) for p in pictures.values()) if looking == "pictures" else (),
+            seen=self._remembered(indices) if looking == "memory" else None,
             ego=torch.tensor(np.concatenate([np.where(valid, ego, 0.0), valid], axis=1), dtype=torch.float32),
-            command=torch.tensor([[float(c == name) for name in ROUTE_COMMANDS] for c in commands]),
+            route=torch.tensor(route, dtype=torch.float32),
             targets=torch.tensor(targets, dtype=torch.float32),
         )
+
+    def _remembered(self, indices: NDArray[np.int64]) -> Tensor:
+        assert self.memory is not None
+        return torch.from_numpy(self.memory[indices].astype(np.float32))
+
+
+def ego_signal(frames: ClipFrames, name: str) -> NDArray[np.float64]:
+    """(N,) what the network is told of the vehicle at each frame of a clip, NaN: unknown."""
+    return standing_s(frames.stamp_ns, frames.speed_mps) if name == "standing_s" else np.asarray(getattr(frames, name))
+
+
+def mirrored_route(route: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the network is told of a route that is its mirror image: left is right."""
+    route = route.copy()
+    left, right = ROUTE_COMMANDS.index("left"), ROUTE_COMMANDS.index("right")
+    route[[left, right]] = route[[right, left]]
+    points = len(route) - len(ROUTE_COMMANDS)
+    route[len(ROUTE_COMMANDS) + 1 : len(ROUTE_COMMANDS) + 2 * points // 3 : 2] *= -1.0  # y of x, y, x, y …, known bits follow
+    return route
 
 
 def check_store(store: ClipStore, rig: Rig, spec: ActionSpec) -> None:
@@ -170,3 +209,24 @@ def shifted_targets(frames: ClipFrames, spec: ActionSpec, shift_s: float) -> tup
     moved = np.stack([np.interp(moments, seconds, column) for column in flat.T], axis=1).reshape(values.shape)
     was_known = np.interp(moments, seconds, is_known.astype(np.float64)) == 1.0
     return moved, np.logical_and(is_inside, was_known)
+
+
+def open_stores(paths: Sequence[Path], recipe: Recipe) -> list[ClipStore]:
+    """Open all stores and refuse overlapping splits; raises MimicError."""
+    stores = [ClipStore.open(path) for path in paths]
+    check_splits(stores, recipe)
+    return stores
+
+
+def describe_data(stores: Sequence[ClipStore], train: FrameSet, val: FrameSet) -> dict[str, Any]:
+    """What the card says about the data."""
+    return {
+        "stores": [
+            {"labels_hash": s.labels_hash, "signals": list(s.meta.signals)} | {name: getattr(s.meta, name) for name in ("data_hash", "crop", "frame_rate_hz")}
+            for s in stores
+        ],
+        "train_drives": sorted({clip.drive_id for s in stores for clip in s.clips("train")}),
+        "train_frames": len(train.usable),
+        "train_frames_masked": train.masked,
+        "val_frames": len(val.usable),
+    }

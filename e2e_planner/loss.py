@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, huber_loss
 
-from e2e_planner.network import CURVATURE_SCALE_1PM, SPEED_SCALE_MPS, Head, PathSpeedHead, SteeringHead
+from e2e_planner.plan_heads import CURVATURE_SCALE_1PM, SPEED_SCALE_MPS, Head, PathSpeedHead, SteeringHead
 from e2e_planner.recipe import LossWeights
 from mimic_contracts.action_spec import CAR
 

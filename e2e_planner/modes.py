@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from e2e_planner.network import CURVATURE_SCALE_1PM, SPEED_SCALE_MPS, STATIONS_M
+from e2e_planner.plan_heads import CURVATURE_SCALE_1PM, SPEED_SCALE_MPS, STATIONS_M
 from e2e_planner.recipe import Network
 from mimic_contracts.action_spec import CAR, ActionSpec
 

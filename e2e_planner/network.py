@@ -1,172 +1,95 @@
-"""The planner: pictures, ego motion and route command in, plans out.
+"""The planner: pictures, ego motion and route in, plans out.
 
-One encoder for all cameras, one trunk, one head for the embodiment. A head says what its numbers mean, what training
-compares them with, and which plans it offers at run time.
+One encoder for all cameras, then a view of what it found, then the head of the embodiment. With perception heads the
+encoder learns from labels first, and the view's features answer a driver's questions beside planning (`situation`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
-from e2e_planner.recipe import EGO_SCALES, Network, Recipe
-from mimic_contracts.action_spec import CAR, ActionSpec
-from mimic_contracts.observation import ROUTE_COMMANDS
+from e2e_planner.plan_heads import Head, PathSpeedHead
+from e2e_planner.recipe import EGO_SCALES, Network, Recipe, route_inputs
+from e2e_planner.views import FlatView, TokenView
 from mimic_contracts.rig import Rig
 from perception.encoder import Encoder, EncoderConfig
+from perception.heads import NECK_STAGES, Neck, PictureHeads
+from perception.situation import QUESTIONS, SituationHead, metres
 
-REDUCED_CHANNELS = 32  # of the feature map, before its places are told apart
-STATIONS_M = (0.0, 2.0, 4.0, 7.0, 10.0, 14.0, 19.0, 25.0, 32.0, 40.0, 50.0, 62.0, 76.0)  # where a path's curvature is given
-CURVATURE_SCALE_1PM = 0.02
-SPEED_SCALE_MPS = 3.0
-
-
-class PathSpeedHead(nn.Module):
-    """Action spec `car`: some paths (curvature over arc length) times some speed profiles (change of speed over time).
-
-    A profile begins at the speed that the vehicle has: the ego's where it is told, else what the pictures tell.
-    Each is an anchor, found in the training data, plus a residual; a path and a profile together give a plan by the
-    bicycle. Offered: plans (N, P·S, T, C) and their logits (N, P·S).
-    """
-
-    path_anchors: Tensor
-    speed_anchors: Tensor
-    times_s: Tensor
-    stations_m: Tensor
-
-    def __init__(self, width: int, *, path_anchors: Tensor, speed_anchors: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("path_anchors", path_anchors)  # (P, J) 1/m at STATIONS_M
-        self.register_buffer("speed_anchors", speed_anchors)  # (S, T) m/s more than now, at the spec's times
-        self.register_buffer("times_s", torch.tensor(CAR.times_s, dtype=torch.float32))
-        self.register_buffer("stations_m", torch.tensor(STATIONS_M))
-        self.path = nn.Linear(width, path_anchors.numel() + len(path_anchors))
-        self.speed = nn.Linear(width, speed_anchors.numel() + len(speed_anchors))
-        self.seen_speed = nn.Linear(width, 1)
-
-    def forward(self, features: Tensor, ego_speed: Tensor, is_known: Tensor) -> dict[str, Tensor]:
-        """features (N, width), ego_speed (N, 1) m/s and whether it is known (N, 1), 0 or 1 → curvature (N, P, J) 1/m,
-        path_logits (N, P), speed (N, S, T) m/s, speed_logits (N, S)."""
-        path, path_logits = self._split(self.path(features), self.path_anchors)
-        change, speed_logits = self._split(self.speed(features), self.speed_anchors)
-        seen = EGO_SCALES["speed_mps"] * softplus(self.seen_speed(features))
-        now = is_known * ego_speed + (1.0 - is_known) * seen
-        later = (self.times_s > 0.0).to(change.dtype)
-        return {
-            "curvature": self.path_anchors + CURVATURE_SCALE_1PM * path,
-            "path_logits": path_logits,
-            "speed": torch.relu(now[:, :, None] + self.speed_anchors + SPEED_SCALE_MPS * later * change),
-            "speed_logits": speed_logits,
-        }
-
-    @staticmethod
-    def _split(flat: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor]:
-        count = anchors.numel()
-        return flat[:, :count].reshape(-1, *anchors.shape), flat[:, count:]
-
-    def curvature_at(self, curvature: Tensor, arc_m: Tensor) -> Tensor:
-        """Linear interpolation of (..., J) at arc lengths (..., T): (..., T), held beyond the last station."""
-        s = arc_m.clamp(max=STATIONS_M[-1])[..., None]
-        stations = self.stations_m
-        left = torch.cat([stations[:1] - 1.0, stations[:-1]])
-        right = torch.cat([stations[1:], stations[-1:] + 1.0])
-        weights = torch.minimum((s - left) / (stations - left), (right - s) / (right - stations)).clamp(min=0.0)
-        return (weights * curvature[..., None, :]).sum(-1)
-
-    def arc_of(self, speed: Tensor) -> Tensor:
-        """Arc length (..., T) of a speed profile (..., T), trapezoidal."""
-        step = (speed[..., 1:] + speed[..., :-1]) / 2.0 * (self.times_s[1:] - self.times_s[:-1])
-        return torch.cat([torch.zeros_like(speed[..., :1]), step.cumsum(-1)], -1)
-
-    def drive(self, curvature: Tensor, arc_m: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The bicycle along curvature (..., J): x, y, yaw and curvature, each (..., T), at arc lengths (..., T)."""
-        kappa = self.curvature_at(curvature, arc_m)
-        step = arc_m[..., 1:] - arc_m[..., :-1]
-        turn = (kappa[..., 1:] + kappa[..., :-1]) / 2.0 * step
-        zero = torch.zeros_like(arc_m[..., :1])
-        yaw = torch.cat([zero, turn.cumsum(-1)], -1)
-        middle = yaw[..., :-1] + turn / 2.0
-        x = torch.cat([zero, (step * middle.cos()).cumsum(-1)], -1)
-        y = torch.cat([zero, (step * middle.sin()).cumsum(-1)], -1)
-        return x, y, yaw, kappa
-
-    def acceleration_of(self, speed: Tensor) -> Tensor:
-        """(..., T): slope of a speed profile, one-sided at the ends."""
-        dt = self.times_s[1] - self.times_s[0]
-        inner = (speed[..., 2:] - speed[..., :-2]) / (2.0 * dt)
-        return torch.cat([(speed[..., 1:2] - speed[..., :1]) / dt, inner, (speed[..., -1:] - speed[..., -2:-1]) / dt], -1)
-
-    def plans(self, outputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """All pairs of path and profile: plans (N, P·S, T, C) in the spec's channels, logits (N, P·S)."""
-        paths, profiles = outputs["curvature"].shape[1], outputs["speed"].shape[1]
-        speed = outputs["speed"][:, None].expand(-1, paths, -1, -1)
-        curvature = outputs["curvature"][:, :, None].expand(-1, -1, profiles, -1)
-        x, y, yaw, kappa = self.drive(curvature, self.arc_of(speed))
-        plans = torch.stack([x, y, yaw, speed, self.acceleration_of(speed), kappa], -1).flatten(1, 2)
-        logits = outputs["path_logits"].log_softmax(-1)[:, :, None] + outputs["speed_logits"].log_softmax(-1)[:, None]
-        return plans, logits.flatten(1)
-
-
-class SteeringHead(nn.Module):
-    """Action spec `steering_only`: the steering wheel angle itself, continuous; one plan with logit 0."""
-
-    mean_rad: Tensor
-    scale_rad: Tensor
-
-    def __init__(self, width: int, *, mean_rad: float, scale_rad: float) -> None:
-        super().__init__()
-        self.register_buffer("mean_rad", torch.tensor(mean_rad))
-        self.register_buffer("scale_rad", torch.tensor(scale_rad))
-        self.angle = nn.Linear(width, 1)
-
-    def forward(self, features: Tensor) -> dict[str, Tensor]:
-        """(N, width) → angle (N, 1) rad."""
-        return {"angle": self.mean_rad + self.scale_rad * self.angle(features)}
-
-    def plans(self, outputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Plans (N, 1, 1, 1), logits (N, 1)."""
-        return outputs["angle"][:, :, None, None], torch.zeros_like(outputs["angle"])
-
-
-Head = PathSpeedHead | SteeringHead
+PLANNING = ("path", "speed")
+QUERIES = (*PLANNING, *QUESTIONS)
 
 
 class PlannerNetwork(nn.Module):
     """pictures: one (N, 6, H, W) uint8 a camera of the rig [RGB of t, RGB of t - history]; ego: (N, 2·E) scaled values
-    and validity bits; command: (N, 6) one-hot. cameras empty: the twin, which has no eyes."""
+    and validity bits; route: (N, route_inputs) of recipe.Recipe. rig None: the twin, which has no eyes.
+
+    What is seen (`encode`) depends on the pictures alone, so that it can be kept while what is done about it (`decide`) is
+    learned.
+    """
 
     head: Head
 
-    def __init__(self, sizes: Network, *, rig: Rig | None, ego_inputs: tuple[str, ...], head: Head) -> None:
+    def __init__(self, sizes: Network, *, rig: Rig | None, ego_inputs: tuple[str, ...], has_route_points: bool, head: Head) -> None:
         super().__init__()
         self.cameras = tuple(camera.name for camera in rig.cameras) if rig else ()
         self.ego_inputs = ego_inputs
-        # As many features of what it is told as of what it sees: a speed among 128 picture features is not heard.
-        self.hear = nn.Linear(2 * len(ego_inputs) + len(ROUTE_COMMANDS), sizes.width)
-        inputs = sizes.width
-        if rig is not None:
+        told = 2 * len(ego_inputs) + route_inputs(has_route_points)
+        self.neck: Neck | None = None
+        self.view: FlatView | TokenView
+        if rig is None:
+            self.view = FlatView(sizes, channels_in=0, places=0, told=told)
+        else:
             config = EncoderConfig(widths=sizes.widths, blocks=sizes.blocks, pictures=2, correlation_cells=sizes.correlation_cells)
             self.encoder = Encoder(config)
-            self.reduce = nn.Conv2d(config.channels_out, REDUCED_CHANNELS, 1)
-            places = sum(-(-c.height_px // config.stride) * -(-c.width_px // config.stride) for c in rig.cameras)
-            self.see = nn.Linear(REDUCED_CHANNELS * places, sizes.width)
-            inputs += sizes.width
-        layers: list[nn.Module] = []
-        for _ in range(sizes.layers):
-            layers += [nn.Linear(inputs, sizes.width), nn.ReLU(), nn.Dropout(sizes.dropout)]
-            inputs = sizes.width
-        self.trunk = nn.Sequential(*layers)
+            stride = config.stride // 2 if sizes.tokens else config.stride
+            places = sum(-(-c.height_px // stride) * -(-c.width_px // stride) for c in rig.cameras)
+            if sizes.tokens:
+                self.neck = Neck(sizes.widths[-NECK_STAGES:], sizes.tokens)
+                self.view = TokenView(sizes, QUERIES, places=places, told=told)
+                self.picture_heads, self.situation = PictureHeads(), SituationHead(sizes.width)
+            else:
+                self.view = FlatView(sizes, channels_in=config.channels_out, places=places, told=told)
         self.head = head
 
-    def forward(self, pictures: tuple[Tensor, ...], ego: Tensor, command: Tensor) -> dict[str, Tensor]:
-        """The head's outputs."""
-        features = [torch.relu(self.hear(torch.cat([ego, command], 1)))]
-        if self.cameras:
-            seen = [torch.relu(self.reduce(self.encoder(picture))).flatten(1) for picture in pictures]
-            features.append(torch.relu(self.see(torch.cat(seen, 1))))
-        trunk = self.trunk(torch.cat(features, 1))
-        return self.head(trunk, *self._ego_speed(ego)) if isinstance(self.head, PathSpeedHead) else self.head(trunk)
+    def forward(self, pictures: tuple[Tensor, ...], ego: Tensor, route: Tensor) -> dict[str, Tensor]:
+        """The head's outputs, and with perception heads the situation's."""
+        return self.decide(self.encode(pictures), ego, route)
+
+    def encode(self, pictures: tuple[Tensor, ...]) -> Tensor | None:
+        """What is seen: (N, places, channels); None without eyes."""
+        if not self.cameras:
+            return None
+        pyramids = [self.encoder.pyramid(picture) for picture in pictures]
+        return gather([pyramid[-1] if self.neck is None else self.neck.tokens(pyramid) for pyramid in pyramids])
+
+    def perceive(self, pictures: tuple[Tensor, ...]) -> tuple[Tensor, list[dict[str, Tensor]]]:
+        """As `encode`, and beside it what the picture heads say of each camera."""
+        assert self.neck is not None
+        tokens, said = [], []
+        for picture in pictures:
+            pyramid = self.encoder.pyramid(picture)
+            tokens.append(self.neck.tokens(pyramid))
+            said.append(self.picture_heads(self.neck.fine(pyramid, tokens[-1])))
+        return gather(tokens), said
+
+    def decide(self, seen: Tensor | None, ego: Tensor, route: Tensor) -> dict[str, Tensor]:
+        """From what is seen to the outputs."""
+        features = self.view(seen, torch.cat([ego, route], 1))
+        where, how_fast = (features[name] for name in PLANNING)
+        outputs = self.head(where, how_fast, *self._ego_speed(ego)) if isinstance(self.head, PathSpeedHead) else self.head(where)
+        return outputs | (self.situation(features) if self.has_perception else {})
+
+    @property
+    def has_perception(self) -> bool:
+        """Whether it has heads that learn from labels."""
+        return self.neck is not None
+
+    def seeing_parts(self) -> tuple[nn.Module, ...]:
+        """What `encode` and the picture heads are made of."""
+        return (self.encoder,) if self.neck is None else (self.encoder, self.neck, self.picture_heads)
 
     def _ego_speed(self, ego: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 1) m/s, and (N, 1) whether it is known."""
@@ -185,19 +108,43 @@ class DeployedNetwork(nn.Module):
         self.network = network
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """inputs: the pictures in the rig's order, ego, command."""
-        *pictures, ego, command = inputs
-        plans, logits = self.network.head.plans(self.network(tuple(pictures), ego, command))
+        """inputs: the pictures in the rig's order, ego, route."""
+        *pictures, ego, route = inputs
+        plans, logits = self.network.head.plans(self.network(tuple(pictures), ego, route))
         return plans, logits.softmax(-1)
+
+
+def perception_outputs(cameras: Sequence[str]) -> tuple[str, ...]:
+    """Names of what DeployedPerception says."""
+    return (*(f"{kind}_{camera}" for camera in cameras for kind in ("semantic", "depth", "heat", "boxes")), "light", "rule", "line_m", "lead", "lane_m")
+
+
+class DeployedPerception(nn.Module):
+    """What is exported of the perception heads, of each camera: semantic (N, classes, h, w) probabilities, depth (N, h, w) m,
+    heat (N, kinds, h, w) probabilities, boxes (N, BOX_VALUES, h, w) as agent_boxes.decode takes them; then light and rule:
+    probabilities (N, LIGHTS), (N, RULES) of perception.situation; line_m (N,) from the bumper; lead (N, 3) [probability, gap m,
+    speed m/s]; lane_m (N, S, 2) at LANE_STATIONS_M."""
+
+    def __init__(self, network: PlannerNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """inputs: the pictures in the rig's order, ego, route."""
+        *pictures, ego, route = inputs
+        seen, said = self.network.perceive(tuple(pictures))
+        found = self.network.decide(seen, ego, route)
+        places = [(s["semantic"].softmax(1), s["log_depth"][:, 0].exp(), s["heat"].sigmoid(), s["boxes"]) for s in said]
+        lead = torch.stack([found["has_lead"].sigmoid(), metres(found["lead_gap"]), found["lead_mps"]], 1)
+        return (*chain(*places), found["light"].softmax(1), found["rule"].softmax(1), metres(found["line"]), lead, found["lane_m"])
+
+
+def gather(maps: list[Tensor]) -> Tensor:
+    """Feature maps (N, C, h, w) of the cameras → (N, places, C), camera after camera, row after row."""
+    return torch.cat([features.flatten(2) for features in maps], 2).transpose(1, 2)
 
 
 def make_network(recipe: Recipe, head: Head, *, has_eyes: bool = True) -> PlannerNetwork:
     """The network of a recipe, or its twin without eyes."""
-    return PlannerNetwork(recipe.network, rig=recipe.load_rig() if has_eyes else None, ego_inputs=recipe.ego_inputs, head=head)
-
-
-def make_head(spec: ActionSpec, width: int, anchors: Mapping[str, Tensor]) -> Head:
-    """The head of an action spec from what was found in the training data (e2e_planner.modes)."""
-    if spec is CAR:
-        return PathSpeedHead(width, path_anchors=anchors["path_anchors"], speed_anchors=anchors["speed_anchors"])
-    return SteeringHead(width, mean_rad=float(anchors["mean_rad"]), scale_rad=float(anchors["scale_rad"]))
+    rig = recipe.load_rig() if has_eyes else None
+    return PlannerNetwork(recipe.network, rig=rig, ego_inputs=recipe.ego_inputs, has_route_points=recipe.has_route_points, head=head)

@@ -1,27 +1,34 @@
 """What a training run is made of: one YAML file, validated before anything is computed."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mimic_contracts.action_spec import ActionSpec, action_spec
 from mimic_contracts.config import build, load_yaml, resolve_config
 from mimic_contracts.errors import ContractError
+from mimic_contracts.observation import ROUTE_COMMANDS, ROUTE_POINTS
 from mimic_contracts.rig import Rig, load_rig
 from mimic_contracts.validation import check_choice, check_integer, check_number
 
-EGO_SCALES = {"speed_mps": 10.0, "yaw_rate_radps": 0.3, "acceleration_mps2": 2.0}  # what the network may be told, over its typical size
+ROUTE_SCALE_M = 50.0
+EGO_SCALES = {"speed_mps": 10.0, "yaw_rate_radps": 0.3, "acceleration_mps2": 2.0, "standing_s": 3.0}  # what the network may be told, over its typical size
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
     """Sizes. widths: channels of the encoder's stages; correlation_cells: how far motion between the two pictures is
-    looked for, in pixels of its second stage, 0: they are only stacked; modes apply to the action spec `car`."""
+    looked for, in pixels of its second stage, 0: they are only stacked; tokens: channels of the places that a planner with
+    perception heads looks at, 0: without such heads; modes apply to the action spec `car`."""
 
     widths: tuple[int, ...] = (16, 24, 48, 96, 128)
     blocks: int = 1
     correlation_cells: int = 0
+    tokens: int = 0
     width: int = 128
     layers: int = 2
     path_modes: int = 6
@@ -37,6 +44,11 @@ class Network:
         check_integer("correlation_cells", self.correlation_cells, low=0, high=32)
         if self.correlation_cells and len(self.widths) < 2:
             raise ContractError(f"correlation_cells: is {self.correlation_cells}, but widths has one stage and it compares after the second; give two or set 0")
+        check_integer("tokens", self.tokens, low=0, high=1024)
+        if self.tokens and len(self.widths) != 5:
+            raise ContractError(f"tokens: are {self.tokens}, perception heads need five stages, widths has {len(self.widths)}; give five or set 0")
+        if self.width % 4:
+            raise ContractError(f"width: is {self.width}, must be a multiple of 4")
         check_number("dropout", self.dropout, low=0.0, high=0.9)
 
 
@@ -69,16 +81,41 @@ class Augmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class LossWeights:
-    """Terms of the score that training minimises (LEARNING, 'five terms first'; perception heads come later)."""
+    """Terms of the score that training minimises (LEARNING, 'five terms first'); situation: the questions that a network
+    with perception heads answers beside planning."""
 
     trajectory: float = 1.0
     mode: float = 0.2
     speed: float = 0.3
     control: float = 0.2
+    situation: float = 0.3
 
     def __post_init__(self) -> None:
-        for name in ("trajectory", "mode", "speed", "control"):
-            check_number(name, getattr(self, name), low=0.0, high=100.0)
+        for f in fields(self):
+            check_number(f.name, getattr(self, f.name), low=0.0, high=100.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Perception:
+    """The stage before imitation, in which the encoder learns from labels; without `steps` there is none.
+
+    driving: how much planning as the driver did counts beside the labels, so that what planning needs is seen, too;
+    gate: imitation begins only when at least this share of the lights, and of the stop lines to 10 % or 1.5 m, within GATE_M
+    are right on val; 0: in any case.
+    """
+
+    steps: int = 0
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    driving: float = 0.5
+    gate: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_integer("steps", self.steps, low=0, high=10**7)
+        check_integer("batch_size", self.batch_size, low=1, high=4096)
+        check_number("learning_rate", self.learning_rate, low=1e-7, high=1.0)
+        check_number("driving", self.driving, low=0.0, high=100.0)
+        check_number("gate", self.gate, low=0.0, high=1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +123,8 @@ class Recipe:
     """One training run. steps decide how long it takes; the same recipe, seed, data and thread count give the same weights.
 
     ego_inputs: which of the vehicle's own signals the network is told (nothing that gives the label away), each left
-    out in a share `ego_dropout` of the samples; label_shift_s: the target is taken this much after the picture;
+    out in a share `ego_dropout` of the samples; has_route_points: it is told the road-level points ahead, too, but in a share
+    `route_dropout` of the samples; label_shift_s: the target is taken this much after the picture;
     focus: how much more often frames are drawn in which the action changes; threads: of the mathematics (another one
     prepares the batches); twin: also train the network without eyes.
     """
@@ -105,6 +143,8 @@ class Recipe:
     history_s: float = 0.2
     ego_inputs: tuple[str, ...] = ()
     ego_dropout: float = 0.5
+    has_route_points: bool = False
+    route_dropout: float = 0.1
     label_shift_s: float = 0.0
     focus: float = 2.0
     val_every: int = 250
@@ -113,6 +153,7 @@ class Recipe:
     network: Network = field(default_factory=Network)
     augmentation: Augmentation = field(default_factory=Augmentation)
     loss: LossWeights = field(default_factory=LossWeights)
+    perception: Perception = field(default_factory=Perception)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ego_inputs", tuple(self.ego_inputs))
@@ -126,6 +167,9 @@ class Recipe:
         check_choice("precision", self.precision, ("32-true", "bf16-mixed"))
         check_number("history_s", self.history_s, low=0.0, high=2.0)
         check_number("ego_dropout", self.ego_dropout, low=0.0, high=1.0)
+        check_number("route_dropout", self.route_dropout, low=0.0, high=1.0)
+        if bool(self.perception.steps) != bool(self.network.tokens):
+            raise ContractError(f"perception.steps, network.tokens: are {self.perception.steps} and {self.network.tokens}; give both, or none")
         check_number("label_shift_s", self.label_shift_s, low=-2.0, high=2.0)
         check_number("focus", self.focus, low=0.0, high=10.0)
         for name in self.ego_inputs:
@@ -149,7 +193,7 @@ class Recipe:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str) -> "Recipe":
         """From plain values; raises ContractError naming the key."""
-        sections: dict[str, type] = {"network": Network, "augmentation": Augmentation, "loss": LossWeights}
+        sections: dict[str, type] = {"network": Network, "augmentation": Augmentation, "loss": LossWeights, "perception": Perception}
         built: dict[str, Any] = {name: build(section, values[name], f"{where}: {name}") for name, section in sections.items() if name in values}
         return build(cls, {**values, **built}, where)
 
@@ -158,3 +202,19 @@ class Recipe:
         """Read config/recipes/NAME.yaml or a path to such a file; raises MimicError or ContractError naming the key."""
         path = resolve_config("recipes", name_or_path)
         return cls.from_dict(load_yaml(path), str(path))
+
+
+def route_inputs(has_points: bool) -> int:
+    """How many numbers tell the route: one for each command, and of each point x, y and whether it is known."""
+    return len(ROUTE_COMMANDS) + (3 * ROUTE_POINTS if has_points else 0)
+
+
+def route_values(command: str, points_m: NDArray[np.float64], *, has_points: bool) -> NDArray[np.float64]:
+    """(route_inputs,) what the network is told of the route: points_m (N, 2), the nearest first, NaN or absent: unknown."""
+    values = [float(command == name) for name in ROUTE_COMMANDS]
+    if not has_points:
+        return np.array(values)
+    points = np.full((ROUTE_POINTS, 2), np.nan)
+    points[: len(points_m)] = points_m[:ROUTE_POINTS] / ROUTE_SCALE_M
+    known = np.isfinite(points).all(axis=1)
+    return np.concatenate([values, np.where(known[:, None], points, 0.0).ravel(), known])

@@ -1,27 +1,54 @@
-"""A whole training run: data, network, twin, export, card."""
+"""A whole training run: data, twin, perception, imitation, export, cards."""
 
 import dataclasses
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
 
-from e2e_planner.checkpoint import CARD_FILE, ONNX_FILE, RECIPE_FILE, STATE_FILE, WEIGHTS_FILE, file_hash, save_card, save_tensors
-from e2e_planner.dataset import FrameSet
-from e2e_planner.export import export_onnx
+from e2e_planner.checkpoint import (
+    CARD_FILE,
+    ONNX_FILE,
+    PERCEPTION_ONNX_FILE,
+    RECIPE_FILE,
+    STATE_FILE,
+    WEIGHTS_FILE,
+    file_hash,
+    load_card,
+    load_tensors,
+    save_card,
+    save_tensors,
+)
+from e2e_planner.dataset import Batch, FrameSet, Looking, describe_data, open_stores
+from e2e_planner.export import export_onnx, export_perception
+from e2e_planner.modes import find_anchors
+from e2e_planner.network import PlannerNetwork, make_network
+from e2e_planner.plan_heads import make_head
 from e2e_planner.recipe import EGO_SCALES, Recipe
-from e2e_planner.train import Trained, Trainer, describe_data, open_stores
+from e2e_planner.tasks import ImitationTask, PerceptionTask, measure, remember
+from e2e_planner.train import Schedule, Trained, Trainer, prepare_torch
 from mimic_contracts.action_spec import CONTRACT_VERSION
 from mimic_contracts.errors import MimicError, UsageError
 from mimic_contracts.rig import rig_cameras
+from perception.quality import GATE_M, gate_share
 
-TWIN_DIRECTORY = "twin"
+TWIN_DIRECTORY, PERCEPTION_DIRECTORY, MEMORY_DIRECTORY = "twin", "perception", "memory"
+HEAD = "head."  # of the names of weights that imitation learns alone
 EXAMPLE_FRAMES = 16  # on which ONNX and torch must agree
 
 Report = Callable[[str, int, Mapping[str, float]], None]
+
+
+class Splits(NamedTuple):
+    """What is learned from, what is chosen by, and what the cards say of both."""
+
+    train: FrameSet
+    val: FrameSet
+    described: Mapping[str, Any]
 
 
 def prepare_directory(out: Path, *, resume: bool, overwrite: bool) -> None:
@@ -37,48 +64,102 @@ def prepare_directory(out: Path, *, resume: bool, overwrite: bool) -> None:
     out.mkdir(parents=True, exist_ok=True)
 
 
-def train_run(recipe: Recipe, data: Sequence[Path], out: Path, *, report: Report) -> dict[str, Any]:
+def train_run(recipe: Recipe, data: Sequence[Path], out: Path, *, report: Report, encoder: Path | None = None) -> dict[str, Any]:
     """Train the recipe's network (and its twin) on these stores into `out`; returns the card.
 
-    out/ then holds recipe.yaml, weights.safetensors, model.onnx, card.json, and twin/ with the same. A run that has its
-    card is finished and left as it is. report is told 'planner' or 'twin', the step and its figures.
+    out/ then holds recipe.yaml, weights.safetensors, model.onnx, card.json, and twin/ with the same; perception/ with the
+    weights and the card of the stage before, where the recipe has one, or a copy of that of the run `encoder`. A stage that has
+    its card is finished and left as it is. report is told 'perception', 'planner' or 'twin', the step and its figures. Raises
+    MimicError when perception does not pass the recipe's gate.
     """
     stores = open_stores(data, recipe)
     train, val = FrameSet(stores, "train", recipe), FrameSet(stores, "val", recipe)
     (out / RECIPE_FILE).write_text(yaml.safe_dump(_plain(recipe.as_dict()), sort_keys=False), encoding="utf-8")
-    described = describe_data(stores, train, val)
+    splits = Splits(train, val, describe_data(stores, train, val))
     # An image-only steering model without eyes knows nothing but the mean: a twin that needs no training.
     if recipe.twin and (recipe.ego_inputs or recipe.action_spec == "car"):
-        (out / TWIN_DIRECTORY).mkdir(exist_ok=True)
-        _train_one(recipe, out / TWIN_DIRECTORY, train, val, described, report=lambda step, figures: report("twin", step, figures), has_eyes=False)
-    return _train_one(recipe, out, train, val, described, report=lambda step, figures: report("planner", step, figures), has_eyes=True)
+        network = new_network(recipe, train, has_eyes=False)
+        _imitate(recipe, network, out / TWIN_DIRECTORY, splits, looking="nothing", report=partial(report, "twin"))
+    network = new_network(recipe, train)
+    looking: Looking = "pictures"
+    memory = None
+    if recipe.perception.steps:
+        if encoder is not None and not (out / PERCEPTION_DIRECTORY).exists():
+            shutil.copytree(encoder / PERCEPTION_DIRECTORY, out / PERCEPTION_DIRECTORY, ignore=lambda *_: [MEMORY_DIRECTORY])
+        learn_to_see(recipe, network, out / PERCEPTION_DIRECTORY, splits, report=partial(report, "perception"))
+        looking, memory = "memory", (encoder or out) / PERCEPTION_DIRECTORY / MEMORY_DIRECTORY
+    return _imitate(recipe, network, out, splits, looking=looking, report=partial(report, "planner"), memory=memory)
 
 
-def _train_one(
-    recipe: Recipe,
-    out: Path,
-    train: FrameSet,
-    val: FrameSet,
-    described: Mapping[str, Any],
-    *,
-    report: Callable[[int, Mapping[str, float]], None],
-    has_eyes: bool,
+def new_network(recipe: Recipe, train: FrameSet, *, has_eyes: bool = True) -> PlannerNetwork:
+    """A network that has learned nothing but typical paths and speeds; born on the CPU, so that a GPU starts from the same."""
+    prepare_torch(threads=recipe.threads, seed=recipe.seed)
+    anchors = find_anchors(train.spec, train.targets, recipe.network, seed=recipe.seed)
+    return make_network(recipe, make_head(train.spec, recipe.network.width, anchors), has_eyes=has_eyes)
+
+
+def learn_to_see(recipe: Recipe, network: PlannerNetwork, out: Path, splits: Splits, *, report: Callable[..., None]) -> None:
+    """Train, or load, what comes before the head, and leave it as it is from here on; raises MimicError below the gate."""
+    out.mkdir(exist_ok=True)
+    if not (out / CARD_FILE).exists():
+        settings = recipe.perception
+        schedule = dataclasses.replace(Schedule.of(recipe), steps=settings.steps, learning_rate=settings.learning_rate)
+        task = PerceptionTask(recipe, network, train=splits.train, val=splits.val)
+        trained = Trainer(task, schedule, out, recipe=recipe.as_dict()).run(report)
+        figures = measure(network, splits.val)
+        disagreement = export_perception(network, _examples(splits.val, "pictures"), out / PERCEPTION_ONNX_FILE)
+        save_tensors(out / WEIGHTS_FILE, {name: tensor for name, tensor in network.state_dict().items() if not name.startswith(HEAD)})
+        scores = {"val_loss": trained.val_score, "val_step": trained.val_step, **figures, "gate_share": gate_share(figures), "onnx_disagreement": disagreement}
+        card = {
+            "recipe": _plain(recipe.as_dict()),
+            "rig": recipe.rig,
+            "data": dict(splits.described),
+            "scores": scores,
+            "weights_hash": file_hash(out / WEIGHTS_FILE),
+        }
+        save_card(out, card)
+        (out / STATE_FILE).unlink(missing_ok=True)
+    share = load_card(out / CARD_FILE)["scores"]["gate_share"]
+    if share < recipe.perception.gate:
+        raise MimicError(
+            f"{out}: of lights and stop lines within {GATE_M:g} m only {share:.3f} are right on val, the gate is {recipe.perception.gate}: "
+            "more data or perception.steps, or a lower perception.gate in the recipe"
+        )
+    weights = load_tensors(out / WEIGHTS_FILE)
+    missing, unexpected = network.load_state_dict(weights, strict=False)
+    if unexpected or not all(name.startswith(HEAD) for name in missing):
+        raise MimicError(f"{out / WEIGHTS_FILE}: is of another network than the recipe's: give the run of a recipe with the same rig and network")
+    for part in network.seeing_parts():
+        part.requires_grad_(False)
+
+
+def _imitate(
+    recipe: Recipe, network: PlannerNetwork, out: Path, splits: Splits, *, looking: Looking, report: Callable[..., None], memory: Path | None = None
 ) -> dict[str, Any]:
-    from e2e_planner.checkpoint import load_card
-
+    """memory: where to keep what the encoder finds, for looking at that."""
+    out.mkdir(exist_ok=True)
     if (out / CARD_FILE).exists():
         return load_card(out / CARD_FILE)
-    trained = Trainer(recipe, out, train=train, val=val, has_eyes=has_eyes).run(report)
-    save_tensors(out / WEIGHTS_FILE, trained.network.state_dict())
-    chosen = np.linspace(0, len(val.usable) - 1, EXAMPLE_FRAMES).astype(np.int64)
-    disagreement = export_onnx(trained.network, val.batch(chosen, None, has_eyes=has_eyes), out / ONNX_FILE)
-    card = _card(recipe, out, train, trained, described, has_eyes=has_eyes, disagreement=disagreement)
+    if memory is not None:
+        for name, frames in (("train", splits.train), ("val", splits.val)):
+            remember(network, frames, memory / f"{name}_{frames.data_hash[:16]}.npy")
+    task = ImitationTask(recipe, network, train=splits.train, val=splits.val, looking=looking)
+    trained = Trainer(task, Schedule.of(recipe), out, recipe=recipe.as_dict()).run(report)
+    save_tensors(out / WEIGHTS_FILE, network.state_dict())
+    has_eyes = looking != "nothing"
+    disagreement = export_onnx(network, _examples(splits.val, "pictures" if has_eyes else "nothing"), out / ONNX_FILE)
+    card = _card(recipe, out, splits, trained, has_eyes=has_eyes, disagreement=disagreement)
     save_card(out, card)
     (out / STATE_FILE).unlink(missing_ok=True)
     return card
 
 
-def _card(recipe: Recipe, out: Path, train: FrameSet, trained: Trained, described: Mapping[str, Any], *, has_eyes: bool, disagreement: float) -> dict[str, Any]:
+def _examples(frames: FrameSet, looking: Looking) -> Batch:
+    """Some frames from all over the split."""
+    return frames.batch(np.linspace(0, len(frames.usable) - 1, EXAMPLE_FRAMES).astype(np.int64), None, looking=looking)
+
+
+def _card(recipe: Recipe, out: Path, splits: Splits, trained: Trained, *, has_eyes: bool, disagreement: float) -> dict[str, Any]:
     unit = "val_ade_4s_m" if recipe.action_spec == "car" else "val_steering_wheel_rmse_rad"
     return {
         "contract_version": CONTRACT_VERSION,
@@ -89,8 +170,8 @@ def _card(recipe: Recipe, out: Path, train: FrameSet, trained: Trained, describe
         "recipe": _plain(recipe.as_dict()),
         "ego_scales": {name: EGO_SCALES[name] for name in recipe.ego_inputs},
         "parameters": sum(p.numel() for p in trained.network.parameters()),
-        "data": dict(described),
-        "target_mean": train.targets.mean(axis=0).tolist(),
+        "data": dict(splits.described),
+        "target_mean": splits.train.targets.mean(axis=0).tolist(),
         "scores": {unit: trained.val_score, "val_step": trained.val_step, "onnx_disagreement": disagreement},
         "model_hash": file_hash(out / ONNX_FILE),
         "weights_hash": file_hash(out / WEIGHTS_FILE),

@@ -86,7 +86,8 @@ class Correlation(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Pictures (N, 3 · pictures, H, W), uint8 or float 0–255 → features (N, channels_out, H/stride, W/stride)."""
+    """Pictures (N, 3 · pictures, H, W), uint8 or float 0–255 → features (N, channels_out, H/stride, W/stride), and those of
+    the stages before, for heads that need finer ones (`pyramid`)."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -107,8 +108,16 @@ class Encoder(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """See the class."""
+        return self.pyramid(pictures)[-1]
+
+    def pyramid(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """The features of every stage from the second on: (N, widths[i], H/2^(i+1), W/2^(i+1)), the finest first."""
         scaled = (pictures - 128.0) / 64.0
         if self.correlation is None:
-            return self.late(self.early(scaled))
-        now, before = self.early(torch.cat(scaled.split(3, dim=1))).chunk(2)
-        return self.late(self.correlation(now, before))
+            features = [self.early(scaled)]
+        else:
+            now, before = self.early(torch.cat(scaled.split(3, dim=1))).chunk(2)
+            features = [self.correlation(now, before)]
+        for stage in self.late:
+            features.append(stage(features[-1]))
+        return tuple(features)

@@ -37,8 +37,8 @@ def test_frames_without_a_whole_future_are_masked(car_store) -> None:
 def test_a_batch_has_the_shapes_that_the_network_wants(car_store) -> None:
     batch = FrameSet([car_store], "train", car_recipe()).batch(np.arange(5), None)
     assert [tuple(p.shape) for p in batch.pictures] == [(5, 6, 128, 256)] and batch.pictures[0].dtype == torch.uint8
-    assert batch.ego.shape == (5, 2) and batch.command.shape == (5, 6) and batch.targets.shape == (5, 21, 6)
-    assert batch.ego[:, 1].tolist() == [1.0] * 5 and batch.command[:, 0].tolist() == [1.0] * 5
+    assert batch.ego.shape == (5, 2) and batch.route.shape == (5, 6) and batch.targets.shape == (5, 21, 6)
+    assert batch.ego[:, 1].tolist() == [1.0] * 5 and batch.route[:, 0].tolist() == [1.0] * 5
 
 
 def test_the_earlier_picture_lies_behind_the_current_one(car_store) -> None:
@@ -60,7 +60,7 @@ def test_the_earlier_frame_is_never_a_later_one(steps: list[int], history_s: flo
 
 def test_the_ego_speed_is_left_out_as_often_as_the_recipe_says(car_store) -> None:
     frames = FrameSet([car_store], "train", car_recipe(ego_dropout=0.5))
-    valid = frames.batch(np.arange(80), np.random.default_rng(0), has_eyes=False).ego[:, 1]
+    valid = frames.batch(np.arange(80), np.random.default_rng(0), looking="nothing").ego[:, 1]
     assert 20 < int(valid.sum()) < 60
 
 

@@ -11,7 +11,8 @@ from bag_tools.clip_store import ClipFrames
 from bag_tools.targets import frame_targets
 from e2e_planner.loss import planner_loss, shares
 from e2e_planner.modes import find_anchors, kmeans, path_curvatures
-from e2e_planner.network import STATIONS_M, DeployedNetwork, PathSpeedHead, SteeringHead, make_head, make_network
+from e2e_planner.network import DeployedNetwork, make_network
+from e2e_planner.plan_heads import STATIONS_M, PathSpeedHead, SteeringHead, make_head
 from e2e_planner.recipe import LossWeights
 from mimic_contracts.action_spec import CAR, STEERING_ONLY
 
@@ -99,7 +100,7 @@ def test_far_modes_do_not_learn_from_the_residual() -> None:
     anchors = find_anchors(CAR, weaving_targets(), TINY, seed=0)
     anchors["path_anchors"] = torch.stack([anchors["path_anchors"][0], anchors["path_anchors"][0] + 5.0, anchors["path_anchors"][-1]])
     head = make_head(CAR, 8, anchors)
-    outputs = head(torch.randn(4, 8), torch.full((4, 1), 8.0), torch.ones(4, 1))
+    outputs = head(torch.randn(4, 8), torch.randn(4, 8), torch.full((4, 1), 8.0), torch.ones(4, 1))
     for value in outputs.values():
         value.retain_grad()
     loss, _ = planner_loss(head, outputs, targets, LossWeights(mode=0.0))
@@ -138,6 +139,6 @@ def test_a_network_without_eyes_takes_no_pictures(count: int) -> None:
 def test_a_plan_begins_at_the_ego_speed_where_it_is_known() -> None:
     head = make_head(CAR, 8, find_anchors(CAR, weaving_targets(), TINY, seed=0))
     torch.manual_seed(0)
-    speed = head(torch.randn(2, 8), torch.tensor([[7.5], [7.5]]), torch.tensor([[1.0], [0.0]]))["speed"][:, :, 0]
+    speed = head(torch.randn(2, 8), torch.randn(2, 8), torch.tensor([[7.5], [7.5]]), torch.tensor([[1.0], [0.0]]))["speed"][:, :, 0]
     assert torch.allclose(speed[0], torch.tensor(7.5))
     assert (speed[1] != 7.5).all() and (speed[1] >= 0.0).all()

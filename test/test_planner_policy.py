@@ -15,8 +15,9 @@ from e2e_planner.baselines import ConstantSteering, HoldSteering
 from e2e_planner.checkpoint import load_tensors
 from e2e_planner.dataset import FrameSet
 from e2e_planner.modes import find_anchors
-from e2e_planner.network import DeployedNetwork, make_head, make_network
+from e2e_planner.network import DeployedNetwork, make_network
 from e2e_planner.onnx_policy import OnnxPolicy
+from e2e_planner.plan_heads import make_head
 from e2e_planner.policies import load_policy
 from e2e_planner.run import train_run
 from e2e_planner.selection import select
@@ -72,7 +73,7 @@ def test_the_policy_offers_what_torch_offers(car_run) -> None:
     plans = [policy.plan(o) for o in clip_observations(store, store.clips("val")[0])]
     batch = val.batch(np.arange(len(val.usable)), None)
     with torch.no_grad():
-        expected, probabilities = DeployedNetwork(network).eval()(*batch.pictures, batch.ego, batch.command)
+        expected, probabilities = DeployedNetwork(network).eval()(*batch.pictures, batch.ego, batch.route)
     for n, frame in enumerate(val.usable):
         np.testing.assert_allclose(plans[frame].alternatives, expected[n].numpy(), atol=1e-4)
         np.testing.assert_allclose(plans[frame].probabilities, probabilities[n].numpy(), atol=1e-4)

@@ -14,10 +14,11 @@ import torch
 from planner_helpers import CAR_SIGNALS, WHEEL_SIGNALS, car_recipe, make_store, quiet, wheel_recipe
 
 from e2e_planner.checkpoint import CARD_FILE, ONNX_FILE, RECIPE_FILE, STATE_FILE, WEIGHTS_FILE, save_tensors
-from e2e_planner.dataset import FrameSet
+from e2e_planner.dataset import FrameSet, open_stores
 from e2e_planner.policies import load_policy
-from e2e_planner.run import check_recipe_matches, prepare_directory, train_run
-from e2e_planner.train import Trainer, open_stores
+from e2e_planner.run import check_recipe_matches, new_network, prepare_directory, train_run
+from e2e_planner.tasks import ImitationTask
+from e2e_planner.train import Schedule, Trainer
 from mimic.cli import main
 from mimic_contracts.errors import MimicError, UsageError
 
@@ -34,11 +35,17 @@ def wheel_store(tmp_path_factory):
     return make_store(tmp_path_factory.mktemp("wheel") / "store", signals=WHEEL_SIGNALS).path
 
 
+def imitation(recipe, store: Path, out: Path) -> Trainer:
+    stores = open_stores([store], recipe)
+    train, val = FrameSet(stores, "train", recipe), FrameSet(stores, "val", recipe)
+    task = ImitationTask(recipe, new_network(recipe, train), train=train, val=val, looking="pictures")
+    return Trainer(task, Schedule.of(recipe), out, recipe=recipe.as_dict())
+
+
 def weights_of(recipe, store: Path, out: Path, report=lambda *_: None) -> bytes:
     """Train without the export, which takes longer than these networks."""
     out.mkdir(exist_ok=True)
-    stores = open_stores([store], recipe)
-    trained = Trainer(recipe, out, train=FrameSet(stores, "train", recipe), val=FrameSet(stores, "val", recipe)).run(report)
+    trained = imitation(recipe, store, out).run(report)
     save_tensors(out / WEIGHTS_FILE, trained.network.state_dict())
     return (out / WEIGHTS_FILE).read_bytes()
 
@@ -107,8 +114,7 @@ def test_a_killed_run_resumes_to_the_same_weights(wheel_store: Path, tmp_path: P
 
 def test_training_learns_to_see(wheel_store: Path, tmp_path: Path) -> None:
     recipe = wheel_recipe(steps=80, batch_size=12, val_every=40, learning_rate=5e-3, ema_decay=0.95)
-    stores = open_stores([wheel_store], recipe)
-    trained = Trainer(recipe, _new(tmp_path / "run"), train=FrameSet(stores, "train", recipe), val=FrameSet(stores, "val", recipe)).run(lambda *_: None)
+    trained = imitation(recipe, wheel_store, _new(tmp_path / "run")).run(lambda *_: None)
     assert trained.val_score < 0.35  # the bar tells the angle; its spread is 0.85
 
 
@@ -155,7 +161,7 @@ def test_a_damaged_state_is_an_error(car_store: Path, tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite_ends_training(car_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("e2e_planner.train.planner_loss", lambda *_: (torch.tensor(float("nan"), requires_grad=True), {}))
+    monkeypatch.setattr("e2e_planner.tasks.planner_loss", lambda *_: (torch.tensor(float("nan"), requires_grad=True), {}))
     with pytest.raises(MimicError, match="learning_rate"):
         train_run(car_recipe(), [car_store], _new(tmp_path / "run"), report=quiet)
 

@@ -12,10 +12,14 @@ import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from mimic_contracts.errors import MimicError, require_package
+
+if TYPE_CHECKING:
+    from e2e_planner.recipe import Recipe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", help="recipe file, or a name in config/recipes")
     parser.add_argument("--data", nargs="+", required=True, type=Path, metavar="STORE", help="clip stores made by mimic extract")
     parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="directory of the run")
+    parser.add_argument("--encoder", type=Path, metavar="RUN", help="take the perception stage of this finished run instead of training it again")
     parser.add_argument("--seed", type=int, help="instead of the recipe's")
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     parser.add_argument("--overwrite", action="store_true", help="delete an earlier run in RUN")
@@ -39,9 +44,9 @@ def run(args: argparse.Namespace) -> int:
     prepare_directory(args.out, resume=args.resume, overwrite=args.overwrite)
     if args.resume:
         check_recipe_matches(args.out, recipe)
-    progress = Progress(recipe.steps, args.out / "tensorboard")
+    progress = Progress(recipe, args.out / "tensorboard")
     try:
-        card = train_run(recipe, args.data, args.out, report=progress.report)
+        card = train_run(recipe, args.data, args.out, report=progress.report, encoder=args.encoder)
     except KeyboardInterrupt:
         raise MimicError(f"interrupted; `mimic train … --out {args.out} --resume` goes on where it was") from None
     finally:
@@ -55,8 +60,8 @@ def run(args: argparse.Namespace) -> int:
 class Progress:
     """A progress bar on stderr and a TensorBoard log, for each network of the run in turn."""
 
-    def __init__(self, steps: int, log_directory: Path) -> None:
-        self._steps, self._log_directory = steps, log_directory
+    def __init__(self, recipe: "Recipe", log_directory: Path) -> None:
+        self._recipe, self._log_directory = recipe, log_directory
         self._stage = ""
         self._bar: tqdm | None = None
 
@@ -68,7 +73,8 @@ class Progress:
 
             self._stage = stage
             self._writer = SummaryWriter(str(self._log_directory / stage), purge_step=step)
-            self._bar = tqdm(desc=f"train {stage}", total=self._steps, initial=step - 1, unit="step", file=sys.stderr, mininterval=1.0, dynamic_ncols=True)
+            total = self._recipe.perception.steps if stage == "perception" else self._recipe.steps
+            self._bar = tqdm(desc=f"train {stage}", total=total, initial=step - 1, unit="step", file=sys.stderr, mininterval=1.0, dynamic_ncols=True)
         assert self._bar is not None
         if step % 10 == 0 or "val_score" in figures:
             for name, value in figures.items():

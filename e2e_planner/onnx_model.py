@@ -1,0 +1,92 @@
+"""What every exported network needs at run time: its card, a session, and inputs made of observations as in training."""
+
+import json
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from e2e_planner.recipe import route_values
+from e2e_planner.standing import StandingClock
+from mimic_contracts.errors import MimicError
+from mimic_contracts.observation import Observation
+
+HISTORY_TOLERANCE_S = 0.06  # as in training (e2e_planner.dataset)
+
+
+class Inputs:
+    """Makes a network's inputs of the observations of a drive, in their order.
+
+    cameras: whose pictures it sees, none: it has no eyes; recipe: of its card; ego_scales: over which it is told its signals.
+    """
+
+    def __init__(self, cameras: Sequence[str], *, recipe: Mapping[str, Any], ego_scales: Mapping[str, float]) -> None:
+        self._cameras = tuple(cameras)
+        self._history_ns = round(recipe["history_s"] * 1e9)
+        self._has_route_points = bool(recipe["has_route_points"])
+        self._ego_scales = {name: float(ego_scales[name]) for name in recipe["ego_inputs"]}
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget earlier pictures, and for how long the vehicle has stood."""
+        self._seen: deque[Observation] = deque()
+        self._standing = StandingClock()
+
+    def of(self, observation: Observation) -> dict[str, NDArray[Any]]:
+        """picture_CAMERA (1, 6, H, W) uint8 [RGB now, RGB history_s ago]; ego (1, 2·E) float32, scaled values and validity
+        bits; route (1, R) float32."""
+        earlier = self._earlier(observation)
+        feeds: dict[str, NDArray[Any]] = {}
+        for camera in self._cameras:
+            pair = [o.frames[camera].image for o in (observation, earlier)]
+            feeds[f"picture_{camera}"] = np.ascontiguousarray(np.concatenate(pair, axis=2).transpose(2, 0, 1))[None]
+        standing_s = self._standing.at(observation.stamp_ns, observation.ego.speed_mps)
+        values = [standing_s if name == "standing_s" else getattr(observation.ego, name) for name in self._ego_scales]
+        scaled = [0.0 if v is None else v / scale for v, scale in zip(values, self._ego_scales.values(), strict=True)]
+        feeds["ego"] = np.array([scaled + [float(v is not None) for v in values]], np.float32)
+        route = observation.route
+        feeds["route"] = route_values(route.command, route.points_m, has_points=self._has_route_points)[None].astype(np.float32)
+        return feeds
+
+    def _earlier(self, observation: Observation) -> Observation:
+        """The observation nearest to history_s ago, within the tolerance; else this one again, as in training."""
+        if self._seen and observation.stamp_ns <= self._seen[-1].stamp_ns:
+            self._seen.clear()  # the clock was set back: what was seen before has no place on the new time line
+        self._seen.append(observation)
+        wanted_ns = observation.stamp_ns - self._history_ns
+        while len(self._seen) > 1 and abs(self._seen[1].stamp_ns - wanted_ns) <= abs(self._seen[0].stamp_ns - wanted_ns):
+            self._seen.popleft()
+        nearest = self._seen[0]
+        return nearest if abs(nearest.stamp_ns - wanted_ns) <= HISTORY_TOLERANCE_S * 1e9 else observation
+
+
+def open_session(content: bytes, *, provider: str) -> onnxruntime.InferenceSession:
+    """One that computes the same bytes each time: in one thread; raises MimicError where the provider is not available."""
+    if provider not in onnxruntime.get_available_providers():
+        raise MimicError(f"execution provider '{provider}' is not available, this ONNX Runtime has {', '.join(onnxruntime.get_available_providers())}")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(content, options, providers=[provider])
+
+
+def read_file(path: Path) -> bytes:
+    """A model or its card; raises MimicError."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        mend = ": is the training finished? `mimic train … --resume` finishes it" if path.name == "card.json" else ""
+        raise MimicError(f"{path}: cannot be read ({error.strerror}){mend}") from error
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """Raises MimicError when there is none, or it is damaged."""
+    try:
+        return dict(json.loads(read_file(path)))
+    except ValueError as error:
+        raise MimicError(f"{path}: is damaged: {error}") from error

@@ -1,0 +1,199 @@
+"""What a planner network is trained on, one task after the other: to perceive, then to drive as good drivers did."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from e2e_planner.dataset import Batch, FrameSet, Looking
+from e2e_planner.loss import planner_loss
+from e2e_planner.network import PlannerNetwork
+from e2e_planner.recipe import Recipe
+from e2e_planner.train import Move
+from mimic_contracts.action_spec import CAR
+from perception.agent_boxes import Found, decode, merge
+from perception.loss import PictureLabels, picture_loss
+from perception.quality import Quality
+from perception.situation import UNKNOWN, SituationLabels, metres, situation_loss
+
+VAL_BATCH = 64
+MIN_SCORE = 0.05  # of road users that count in the average precision
+PERCEPTION_VAL_FRAMES = 1024  # chosen by; the card's figures are of all frames
+
+
+class Lesson(NamedTuple):
+    """Frames with the labels that a task asks for."""
+
+    frames: Batch
+    pictures: list[PictureLabels]
+    situation: SituationLabels | None
+
+
+class ImitationTask:
+    """To plan as the driver did. looking: at the pictures; or, with the encoder as it is, at what it has found (`remember`)."""
+
+    def __init__(self, recipe: Recipe, network: PlannerNetwork, *, train: FrameSet, val: FrameSet, looking: Looking) -> None:
+        self.network, self.data_hash = network, train.data_hash
+        self._recipe, self._train, self._val, self._looking = recipe, train, val, looking
+        self._draw_weights = train.draw_weights(recipe.focus)
+
+    def batch(self, step: int) -> Lesson:
+        """By lot, what changes more often than what does not."""
+        rng = np.random.default_rng((self._recipe.seed, step))
+        indices = rng.choice(len(self._draw_weights), self._recipe.batch_size, p=self._draw_weights)
+        frames = self._train.batch(indices, rng, looking=self._looking)
+        asks = self.network.has_perception and self._train.labels is not None
+        return Lesson(frames, [], self._train.labels.situation(self._train.usable[indices]) if asks and self._train.labels else None)
+
+    def loss(self, module: Any, batch: Lesson, move: Move) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Of the plan, and of what is known of the situation."""
+        frames = batch.frames
+        ego, route = move(frames.ego), move(frames.route)
+        if frames.seen is None:
+            outputs = module(tuple(move(p).contiguous() for p in frames.pictures), ego, route)
+        else:
+            outputs = module.decide(move(frames.seen), ego, route)
+        return _driving_loss(self.network, outputs, move(frames.targets), None if batch.situation is None else move(batch.situation), self._recipe)
+
+    def validate(self) -> float:
+        """See val_score."""
+        return val_score(self.network, self._val, looking=self._looking)
+
+
+class PerceptionTask:
+    """To see: what the labels say of every place and road user, and of the situation; and, a little, where to drive."""
+
+    def __init__(self, recipe: Recipe, network: PlannerNetwork, *, train: FrameSet, val: FrameSet) -> None:
+        self.network, self.data_hash = network, train.data_hash
+        self._recipe, self._train, self._val = recipe, train, val
+        self._draw_weights = train.draw_weights(recipe.focus)
+        self._chosen = np.linspace(0, len(val.usable) - 1, min(PERCEPTION_VAL_FRAMES, len(val.usable))).astype(np.int64)
+
+    def batch(self, step: int) -> Lesson:
+        """By lot, as for imitation."""
+        rng = np.random.default_rng((self._recipe.seed, step, 1))
+        return self._lesson(self._train, rng.choice(len(self._draw_weights), self._recipe.perception.batch_size, p=self._draw_weights), rng)
+
+    def loss(self, module: Any, batch: Lesson, move: Move) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Of all heads: of the pictures' the mean over the cameras."""
+        frames = batch.frames
+        assert batch.situation is not None
+        seen, said = module.perceive(tuple(move(p).contiguous() for p in frames.pictures))
+        outputs = module.decide(seen, move(frames.ego), move(frames.route))
+        terms: dict[str, Tensor] = {}
+        for heads, labels in zip(said, batch.pictures, strict=True):
+            for name, term in picture_loss({k: v.float() for k, v in heads.items()}, move(labels)).items():
+                terms[name] = terms.get(name, torch.zeros_like(term)) + term / len(said)
+        driving, _ = _driving_loss(self.network, outputs, move(frames.targets), None, self._recipe)
+        asked = situation_loss({k: v.float() for k, v in outputs.items()}, move(batch.situation))
+        terms |= {**asked, "driving": self._recipe.perception.driving * driving}
+        return sum(terms.values(), torch.zeros(())), terms
+
+    def validate(self) -> float:
+        """The loss on val, without the share of driving."""
+        total, device = 0.0, next(self.network.parameters()).device
+        for start in range(0, len(self._chosen), VAL_BATCH):
+            indices = self._chosen[start : start + VAL_BATCH]
+            lesson = self._lesson(self._val, indices, None)
+            _, terms = self.loss(self.network, lesson, lambda what: what.to(device))
+            total += len(indices) * float(sum(term for name, term in terms.items() if name != "driving"))
+        return total / len(self._chosen)
+
+    @staticmethod
+    def _lesson(frames: FrameSet, indices: NDArray[np.int64], rng: np.random.Generator | None) -> Lesson:
+        assert frames.labels is not None
+        which = frames.usable[indices]
+        return Lesson(frames.batch(indices, rng, moves=False), frames.labels.pictures(which), frames.labels.situation(which))
+
+
+def _driving_loss(
+    network: PlannerNetwork, outputs: Mapping[str, Tensor], targets: Tensor, situation: SituationLabels | None, recipe: Recipe
+) -> tuple[Tensor, dict[str, Tensor]]:
+    outputs = {k: v.float() for k, v in outputs.items()}
+    loss, terms = planner_loss(network.head, outputs, targets, recipe.loss)
+    if situation is not None:
+        asked = situation_loss(outputs, situation)
+        terms |= asked
+        loss = loss + recipe.loss.situation * sum(asked.values(), torch.zeros(()))
+    return loss, terms
+
+
+@torch.no_grad()
+def remember(network: PlannerNetwork, frames: FrameSet, path: Path) -> None:
+    """Keep what the network's encoder finds in each usable frame, as it is without any variation: `frames.memory`, in a file
+    that is taken as it is when it is there. Name it after all that decides what is in it."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.partial")
+        network.eval()
+        device, kept = next(network.parameters()).device, None
+        for start in range(0, len(frames.usable), VAL_BATCH):
+            indices = np.arange(start, min(start + VAL_BATCH, len(frames.usable)))
+            seen = network.encode(tuple(p.to(device) for p in frames.batch(indices, None).pictures))
+            assert seen is not None
+            if kept is None:
+                kept = np.lib.format.open_memmap(partial, "w+", np.float16, (len(frames.usable), *seen.shape[1:]))
+            kept[indices] = seen.cpu().numpy()
+        del kept  # to the disk
+        partial.replace(path)
+    frames.memory = np.load(path, mmap_mode="r")
+
+
+@torch.no_grad()
+def val_score(network: PlannerNetwork, frames: FrameSet, *, looking: Looking) -> float:
+    """What is minimised on val: `car`: mean distance of the most probable plan over its horizon (ADE, m);
+    `steering_only`: RMSE of the steering wheel angle, rad."""
+    network.eval()
+    device = next(network.parameters()).device
+    total, count = 0.0, 0
+    for start in range(0, len(frames.usable), VAL_BATCH):
+        batch = frames.batch(np.arange(start, min(start + VAL_BATCH, len(frames.usable))), None, looking=looking)
+        ego, route = batch.ego.to(device), batch.route.to(device)
+        outputs = network(tuple(p.to(device) for p in batch.pictures), ego, route) if batch.seen is None else network.decide(batch.seen.to(device), ego, route)
+        plans, logits = network.head.plans(outputs)
+        chosen = plans[torch.arange(len(plans)), logits.argmax(-1)].cpu()
+        error = chosen - batch.targets
+        if frames.spec is CAR:
+            total += float(error[:, 1:, :2].norm(dim=-1).mean(-1).sum())
+        else:
+            total += float(error.square().sum())
+        count += len(plans)
+    return total / count if frames.spec is CAR else math.sqrt(total / count)
+
+
+@torch.no_grad()
+def measure(network: PlannerNetwork, frames: FrameSet) -> dict[str, float]:
+    """How good the network's perception is on the usable frames: see perception.quality."""
+    network.eval()
+    assert frames.labels is not None
+    device, quality = next(network.parameters()).device, Quality()
+    for start in range(0, len(frames.usable), VAL_BATCH):
+        indices = np.arange(start, min(start + VAL_BATCH, len(frames.usable)))
+        which = frames.usable[indices]
+        batch = frames.batch(indices, None)
+        seen, said = network.perceive(tuple(p.to(device) for p in batch.pictures))
+        outputs = network.decide(seen, batch.ego.to(device), batch.route.to(device))
+        found: list[list[Found]] = [[] for _ in indices]
+        for camera, heads, labels in zip(frames.rig.cameras, said, frames.labels.pictures(which), strict=True):
+            depth_m, truth_m = heads["log_depth"].exp().cpu().numpy(), labels.log_depth.exp().numpy()
+            quality.add_places(heads["semantic"].argmax(1).cpu().numpy(), labels.semantic.numpy(), depth_m, truth_m)
+            heat, boxes = heads["heat"].sigmoid().cpu().numpy(), heads["boxes"].cpu().numpy()
+            for n in range(len(indices)):
+                found[n].append(decode(heat[n], boxes[n], camera, min_score=MIN_SCORE))
+        for frame, of_cameras in zip(which, found, strict=True):
+            truth = [frames.labels.agents(frame, camera.name) for camera in frames.rig.cameras]
+            if all(rows is not None for rows in truth):
+                quality.add_agents([rows for rows in truth if rows is not None], merge(of_cameras))
+        situation = frames.labels.situation(which)
+        is_known = (situation.light != UNKNOWN).numpy()
+        is_right = (outputs["light"].argmax(1).cpu() == situation.light).numpy()
+        quality.add_lights(is_right[is_known], situation.line_m.numpy()[is_known])
+        said_m = metres(outputs["line"]).cpu().numpy()
+        quality.add_lines(situation.line_m.numpy(), situation.rule.numpy(), said_m, outputs["rule"].argmax(1).cpu().numpy())
+        quality.add_leads(situation.lead_gap_m.numpy(), metres(outputs["lead_gap"]).cpu().numpy())
+    return quality.figures()

@@ -1,0 +1,103 @@
+"""Views: from what the encoder has found at every place of every camera to the few features that heads read.
+
+`FlatView` weighs each place of the coarsest map by itself: right for a few minutes of one camera, where what counts is where
+something is. `TokenView` asks for what it needs wherever it is (attention, Vaswani et al. 2017), which a light or a car in
+four cameras takes.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from e2e_planner.recipe import Network
+
+REDUCED_CHANNELS = 32  # of the feature map, before its places are told apart
+HEADS = 4
+
+
+class FlatView(nn.Module):
+    """seen (N, places, channels_in) or None, told (N, told) → the same features (N, width) for path and speed."""
+
+    def __init__(self, sizes: Network, *, channels_in: int, places: int, told: int) -> None:
+        super().__init__()
+        # As many features of what it is told as of what it sees: a speed among 128 picture features is not heard.
+        self.hear = nn.Linear(told, sizes.width)
+        inputs = sizes.width
+        if places:
+            self.reduce = nn.Linear(channels_in, REDUCED_CHANNELS)
+            self.see = nn.Linear(REDUCED_CHANNELS * places, sizes.width)
+            inputs += sizes.width
+        layers: list[nn.Module] = []
+        for _ in range(sizes.layers):
+            layers += [nn.Linear(inputs, sizes.width), nn.ReLU(), nn.Dropout(sizes.dropout)]
+            inputs = sizes.width
+        self.trunk = nn.Sequential(*layers)
+
+    def forward(self, seen: Tensor | None, told: Tensor) -> dict[str, Tensor]:
+        """See the class."""
+        features = [torch.relu(self.hear(told))]
+        if seen is not None:
+            features.append(torch.relu(self.see(torch.relu(self.reduce(seen)).flatten(1))))
+        trunk = self.trunk(torch.cat(features, 1))
+        return {"path": trunk, "speed": trunk}
+
+
+class TokenView(nn.Module):
+    """seen (N, places, tokens), told (N, told) → features (N, width) of each query."""
+
+    def __init__(self, sizes: Network, queries: Sequence[str], *, places: int, told: int) -> None:
+        super().__init__()
+        self.queries, width = tuple(queries), sizes.width
+        self.see = nn.Linear(sizes.tokens, width)
+        self.place = nn.Parameter(0.02 * torch.randn(places, width))
+        self.hear = nn.Sequential(nn.Linear(told, width), nn.ReLU(), nn.Linear(width, width))
+        self.ask = nn.Parameter(0.5 * torch.randn(len(queries), width))
+        self.tidy = nn.LayerNorm(width)
+        self.layers = nn.ModuleList(Layer(width, sizes.dropout) for _ in range(sizes.layers))
+        self.last = nn.LayerNorm(width)
+
+    def forward(self, seen: Tensor | None, told: Tensor) -> dict[str, Tensor]:
+        """See the class."""
+        assert seen is not None
+        memory = self.tidy(self.see(seen) + self.place)
+        queries = self.ask + self.hear(told)[:, None]
+        for layer in self.layers:
+            queries = layer(queries, memory)
+        return dict(zip(self.queries, self.last(queries).unbind(1), strict=True))
+
+
+class Layer(nn.Module):
+    """Queries (N, Q, width) look at a memory (N, L, width), then at each other, then think (pre-norm)."""
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
+        self.look, self.talk = Attention(width), Attention(width)
+        self.think = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width))
+
+    def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
+        """The queries, changed."""
+        queries = queries + self.look(self.norms[0](queries), memory)
+        own = self.norms[1](queries)
+        queries = queries + self.talk(own, own)
+        return queries + self.think(self.norms[2](queries))
+
+
+class Attention(nn.Module):
+    """Scaled dot-product attention with HEADS heads."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.query, self.key_value, self.out = nn.Linear(width, width), nn.Linear(width, 2 * width), nn.Linear(width, width)
+
+    def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
+        """(N, Q, width) and (N, L, width) → (N, Q, width)."""
+        q, (k, v) = self._split(self.query(queries)), (self._split(part) for part in self.key_value(memory).chunk(2, -1))
+        return self.out(scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+    @staticmethod
+    def _split(x: Tensor) -> Tensor:
+        """(N, L, width) → (N, HEADS, L, width / HEADS)."""
+        return x.unflatten(-1, (HEADS, -1)).transpose(1, 2)

@@ -1,0 +1,76 @@
+"""What is learned from labels: the class and depth of every place of a picture, and the road users in it.
+
+A neck mixes the encoder's stages from coarse to fine (feature pyramid, Lin et al. 2017). Road users are found as points
+(CenterNet, Zhou et al. 2019): a heat map for each kind, and beside it what is true of one whose middle is there
+(`agent_boxes`), so that a picture may hold any number of them.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from mimic_contracts.labels import SEMANTIC_CLASSES
+from mimic_contracts.scene import AGENT_KINDS
+from perception.agent_boxes import BOX_VALUES
+
+NECK_STAGES = 4  # of the encoder, strides 4 to 32
+FINE_CHANNELS = 32
+FIRST_HEAT = -4.0  # a place is a road user's middle in one of 50 cases, before anything is learned
+
+
+def block(channels_in: int, channels_out: int) -> nn.Sequential:
+    """A 3x3 convolution with normalisation."""
+    return nn.Sequential(nn.Conv2d(channels_in, channels_out, 3, 1, 1, bias=False), nn.BatchNorm2d(channels_out), nn.ReLU(inplace=True))
+
+
+class Neck(nn.Module):
+    """Encoder stages of strides 4 to 32 → tokens (N, channels, H/16, W/16) and fine (N, FINE_CHANNELS, H/4, W/4)."""
+
+    def __init__(self, widths: Sequence[int], channels: int) -> None:
+        super().__init__()
+        quarter, eighth, sixteenth, last = widths
+        self.coarse = nn.Conv2d(last, channels, 1)
+        self.sides = nn.ModuleList([nn.Conv2d(sixteenth, channels, 1), nn.Conv2d(eighth, channels, 1), nn.Conv2d(quarter, FINE_CHANNELS, 1)])
+        self.mixes = nn.ModuleList([block(channels, channels), block(channels, FINE_CHANNELS), block(FINE_CHANNELS, FINE_CHANNELS)])
+
+    def tokens(self, pyramid: Sequence[Tensor]) -> Tensor:
+        """What a planner looks at."""
+        sixteenth, last = pyramid[-2:]
+        return self.mixes[0](self.sides[0](sixteenth) + grown(self.coarse(last), sixteenth))
+
+    def fine(self, pyramid: Sequence[Tensor], tokens: Tensor) -> Tensor:
+        """What the heads for each place look at."""
+        quarter, eighth = pyramid[-4], pyramid[-3]
+        mixed = self.mixes[1](self.sides[1](eighth) + grown(tokens, eighth))
+        return self.mixes[2](self.sides[2](quarter) + grown(mixed, quarter))
+
+
+def grown(features: Tensor, to: Tensor) -> Tensor:
+    """Features at the height and width of others."""
+    return interpolate(features, size=to.shape[-2:], mode="nearest")
+
+
+class PictureHeads(nn.Module):
+    """Fine features of one camera → semantic (N, classes, h, w) logits, log_depth (N, 1, h, w) of metres, heat (N, kinds,
+    h, w) logits of road users' middles, boxes (N, BOX_VALUES, h, w)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places = nn.Conv2d(FINE_CHANNELS, len(SEMANTIC_CLASSES) + 1, 1)
+        self.look = block(FINE_CHANNELS, FINE_CHANNELS)
+        self.agents = nn.Conv2d(FINE_CHANNELS, len(AGENT_KINDS) + BOX_VALUES, 1)
+        with torch.no_grad():
+            assert self.agents.bias is not None
+            self.agents.bias[: len(AGENT_KINDS)] = FIRST_HEAT
+
+    def forward(self, fine: Tensor) -> dict[str, Tensor]:
+        """See the class."""
+        places, agents = self.places(fine), self.agents(self.look(fine))
+        return {
+            "semantic": places[:, :-1],
+            "log_depth": places[:, -1:],
+            "heat": agents[:, : len(AGENT_KINDS)],
+            "boxes": agents[:, len(AGENT_KINDS) :],
+        }

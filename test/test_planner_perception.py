@@ -1,0 +1,177 @@
+"""Perception first, then imitation on what it sees: labels in, cards, gates and ONNX files out."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from planner_helpers import CAR_SIGNALS, TINY, car_recipe, make_store, quiet
+
+from bag_tools.clip_store import ClipStore
+from bag_tools.label_writer import write_labels
+from e2e_planner.checkpoint import CARD_FILE, PERCEPTION_ONNX_FILE, WEIGHTS_FILE
+from e2e_planner.dataset import FrameSet, mirrored_route, open_stores
+from e2e_planner.network import perception_outputs
+from e2e_planner.policies import load_policy
+from e2e_planner.recipe import Perception, Recipe, route_inputs, route_values
+from e2e_planner.run import new_network, train_run
+from e2e_planner.tasks import PerceptionTask, measure
+from mimic_contracts.errors import ContractError, MimicError
+from mimic_contracts.images import Frame
+from mimic_contracts.labels import AGENT_COLUMNS, CLASS_INDEX, LANE_STATIONS_M, FrameLabels
+from mimic_contracts.observation import EgoState, Observation, Route
+from mimic_contracts.rig import load_rig
+from perception.situation import LIGHTS, UNKNOWN, metres, scaled
+
+SEEING = dataclasses.replace(TINY, widths=(8, 8, 16, 16, 16), tokens=8)
+
+
+def seeing_recipe(**changes: object) -> Recipe:
+    return car_recipe(**{"network": SEEING, "perception": Perception(steps=3, batch_size=4), "has_route_points": True, "twin": True, **changes})
+
+
+def labels_of(k: int) -> FrameLabels:
+    """The lower half is road 10 m away; a car or nobody; the light changes."""
+    semantic = np.full((32, 64), CLASS_INDEX["sky"], np.uint8)
+    semantic[16:] = CLASS_INDEX["road"]
+    depth_mm = np.where(semantic == CLASS_INDEX["road"], 10_000, 0).astype(np.uint16)
+    car = {"kind": 0, "left_px": 100, "top_px": 60, "right_px": 130, "bottom_px": 80, "visible": 1, "x_m": 15, "length_m": 4, "width_m": 2, "height_m": 1.5}
+    agents = np.array([[car.get(name, 0.0) for name in AGENT_COLUMNS]] * (k % 2), np.float32).reshape(-1, len(AGENT_COLUMNS))
+    lane_m = np.stack([np.array(LANE_STATIONS_M), np.zeros(len(LANE_STATIONS_M))], axis=1).astype(np.float32)
+    has_light = k % 3 > 0
+    return FrameLabels(
+        source="simulator",
+        confidence=1.0,
+        semantic={"front": semantic},
+        depth_mm={"front": depth_mm},
+        agents={"front": agents},
+        light=("red", "green")[k % 2] if has_light else None,
+        light_visible=k % 3 == 2,
+        stop_line_m=20.0 if has_light else float("nan"),
+        stop_rule="signal" if has_light else None,
+        lead_gap_m=8.0 if k % 2 else float("nan"),
+        lead_speed_mps=3.0 if k % 2 else float("nan"),
+        speed_limit_mps=13.9,
+        lane_m=lane_m,
+    )
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = make_store(tmp_path_factory.mktemp("labelled") / "store", signals=CAR_SIGNALS, count=60).path
+    write_labels(path, (labels_of(k) for k in range(ClipStore.open(path).meta.frame_count)), overwrite=False)
+    return path
+
+
+def test_labels_become_what_the_heads_learn(labelled: Path) -> None:
+    frames = FrameSet(open_stores([labelled], seeing_recipe()), "train", seeing_recipe())
+    assert frames.labels is not None
+    which = np.array([0, 1, 2, 5])
+    (front,) = frames.labels.pictures(which)
+    assert front.semantic.shape == (4, 32, 64) and set(front.semantic.unique().tolist()) == {CLASS_INDEX["sky"], CLASS_INDEX["road"]}
+    assert torch.isfinite(front.log_depth[:, 0, 16:]).all() and torch.isnan(front.log_depth[:, 0, :16]).all()
+    assert front.log_depth[0, 0, 20, 3].exp() == pytest.approx(10.0, abs=1e-3)
+    assert front.picture.tolist() == [1, 3] and front.heat.amax((1, 2, 3)).tolist() == [0.0, 1.0, 0.0, 1.0]
+    situation = frames.labels.situation(which)
+    assert situation.light.tolist() == [LIGHTS.index("none"), UNKNOWN, LIGHTS.index("red"), LIGHTS.index("green")]  # 1: no camera sees it
+    assert situation.has_lead.tolist() == [0.0, 1.0, 0.0, 1.0] and torch.isnan(situation.line_m).tolist() == [True, False, False, False]
+
+
+def test_it_learns_to_perceive_before_it_learns_to_drive(labelled: Path, tmp_path: Path) -> None:
+    out, stages = tmp_path / "run", []
+    out.mkdir()
+    card = train_run(seeing_recipe(), [labelled], out, report=lambda stage, step, figures: stages.append(stage))
+    assert list(dict.fromkeys(stages)) == ["twin", "perception", "planner"]
+    seen = json.loads((out / "perception" / CARD_FILE).read_text())
+    assert {"semantic_miou", "depth_abs_rel", "ap_vehicle", "light_accuracy_0_40_m", "line_accuracy_0_40_m", "gate_share"} <= seen["scores"].keys()
+    assert seen["data"]["stores"][0]["labels_hash"] == ClipStore.open(labelled).labels_hash
+    outputs = [o.name for o in onnxruntime.InferenceSession(str(out / "perception" / PERCEPTION_ONNX_FILE)).get_outputs()]
+    assert tuple(outputs) == perception_outputs(("front",))
+
+    policy, rig = load_policy(str(out)), load_rig("mono")
+    look = {"front": Frame(image=np.zeros(rig.cameras[0].shape, np.uint8), stamp_ns=0)}
+    near, far = (Route(command="left", points_m=np.array([[x, 5.0]])) for x in (10.0, 60.0))
+    plans = []
+    for route in (near, far):
+        policy.reset()
+        plans.append(policy.plan(Observation(stamp_ns=0, frames=look, ego=EgoState(speed_mps=5.0), route=route)).values)
+    assert np.isfinite(plans).all() and not np.array_equal(*plans)  # it hears where the route goes
+
+    other = tmp_path / "other"
+    other.mkdir()
+    second = train_run(seeing_recipe(seed=1), [labelled], other, report=quiet, encoder=out)
+    assert (other / "perception" / WEIGHTS_FILE).read_bytes() == (out / "perception" / WEIGHTS_FILE).read_bytes()
+    assert second["weights_hash"] != card["weights_hash"] and not (other / "perception" / "memory").exists()
+
+
+def test_the_same_seed_sees_the_same_and_an_interruption_changes_nothing(labelled: Path, tmp_path: Path) -> None:
+    recipe = seeing_recipe(twin=False, perception=Perception(steps=6, batch_size=4))
+
+    def interrupt(stage: str, step: int, _figures: object) -> None:
+        if (stage, step) == ("perception", 3):
+            raise KeyboardInterrupt
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for out in (whole, broken):
+        out.mkdir()
+    train_run(recipe, [labelled], whole, report=quiet)
+    with pytest.raises(KeyboardInterrupt):
+        train_run(recipe, [labelled], broken, report=interrupt)
+    train_run(recipe, [labelled], broken, report=quiet)
+    for name in (f"perception/{WEIGHTS_FILE}", WEIGHTS_FILE):
+        assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def test_below_the_gate_there_is_no_imitation(labelled: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    with pytest.raises(MimicError, match=r"the gate is 1\.0: more data or perception.steps"):
+        train_run(seeing_recipe(twin=False, perception=Perception(steps=1, batch_size=2, gate=1.0)), [labelled], out, report=quiet)
+    assert (out / "perception" / CARD_FILE).exists() and not (out / CARD_FILE).exists()
+
+
+def test_a_store_without_labels_is_refused(tmp_path: Path) -> None:
+    path = make_store(tmp_path / "store", signals=CAR_SIGNALS, count=10).path
+    with pytest.raises(MimicError, match="has no labels; add them with `mimic label"):
+        FrameSet(open_stores([path], seeing_recipe()), "train", seeing_recipe())
+
+
+def test_perception_learns(labelled: Path) -> None:
+    recipe = seeing_recipe(batch_size=8)
+    stores = open_stores([labelled], recipe)
+    train, val = FrameSet(stores, "train", recipe), FrameSet(stores, "val", recipe)
+    network = new_network(recipe, train)
+    task = PerceptionTask(recipe, network, train=train, val=val)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=5e-3)
+    network.train()
+    for step in range(40):
+        loss, _ = task.loss(network, task.batch(step), lambda what: what)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    figures = measure(network, val)
+    assert figures["semantic_miou"] > 0.6 and figures["depth_abs_rel"] < 0.2 and figures["iou_road"] > 0.8
+
+
+def test_distances_survive_their_scale() -> None:
+    distances = torch.tensor([-1.0, 0.0, 0.5, 7.0, 40.0, 100.0])
+    torch.testing.assert_close(metres(scaled(distances)), distances, rtol=1e-4, atol=1e-4)
+
+
+def test_what_is_told_of_the_route() -> None:
+    told = route_values("left", np.array([[25.0, -5.0], [np.nan, np.nan]]), has_points=True)
+    assert len(told) == route_inputs(True) == 6 + 12 and told[1] == 1.0 and told[:6].sum() == 1.0
+    assert told[6:8].tolist() == [0.5, -0.1] and told[8:14].tolist() == [0.0] * 6 and told[14:].tolist() == [1.0, 0.0, 0.0, 0.0]
+    mirrored = mirrored_route(told)
+    assert mirrored[1] == 0.0 and mirrored[2] == 1.0 and mirrored[6:8].tolist() == [0.5, 0.1] and mirrored[14:].tolist() == told[14:].tolist()
+    assert len(route_values("follow", np.zeros((0, 2)), has_points=False)) == route_inputs(False) == 6
+
+
+def test_tokens_and_perception_belong_together() -> None:
+    with pytest.raises(ContractError, match="give both, or none"):
+        seeing_recipe(perception=Perception())
+    with pytest.raises(ContractError, match="need five stages"):
+        dataclasses.replace(SEEING, widths=(8, 8, 16))
