@@ -69,7 +69,7 @@ class PlannerNode(MimicNode):
     def activate(self) -> None:
         """Begin to plan; in lockstep, once somebody listens."""
         if self.parameters.lockstep:
-            self.wait_for_subscribers(self._trajectory_publisher)
+            self.wait_for_subscribers(self._trajectory_publisher, count=self.parameters.listeners)
 
     def cleanup(self) -> None:
         """Destroy what configure made."""

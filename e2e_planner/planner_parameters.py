@@ -13,6 +13,7 @@ class PlannerParameters:
     rig: str = parameter("mono", "Rig file of the packed frames: a path, or a name in config/rigs.")
     execution_provider: str = parameter("CPUExecutionProvider", "ONNX Runtime's execution provider: CPU, CUDA or TensorrtExecutionProvider.")
     lockstep: bool = parameter(False, "Answer every tick of a simulator or replay, with the odometry of exactly its stamp.")
+    listeners: int = parameter(1, "Lockstep: how many must listen to the trajectory before the first tick, or it may miss one of them.", low=1, high=10)
     odometry_required: bool = parameter(True, "Don't plan without odometry. False: for recordings that have none.")
     odometry_tolerance_s: float = parameter(0.1, "Real time: how far odometry may be from the picture's exposure.", low=0.0, high=1.0)
     frame_topic: str = parameter("/perception/frame", "sensor_msgs/Image in: the rig's pictures packed in one.")
