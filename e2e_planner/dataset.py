@@ -25,6 +25,7 @@ from mimic_contracts.observation import ROUTE_COMMANDS
 from mimic_contracts.rig import Rig
 
 HISTORY_TOLERANCE_S = 0.06  # how far the earlier picture may be from t - history_s; further away: the current one again
+WAITING_MPS, WAITING_SHARE = 0.3, 0.15
 START_SPEED_MPS, START_GAIN_MPS = 3.0, 1.0  # slower than this and soon faster by that: the vehicle starts
 MIRRORED_SIGNALS = ("yaw_rate_radps",)
 
@@ -47,9 +48,10 @@ class Batch:
 class FrameSet:
     """The frames of one split that have a target: JPEGs in memory, signals and targets as arrays.
 
-    labels: of all frames, for a recipe with perception, else None; memory: (usable, places, channels) float16, what an encoder
-    found in the usable frames, once somebody has kept it here; data_hash: of the stores. Raises MimicError when the split has
-    no frame that can be used, or labels are missing.
+    labels: of all frames, for a recipe with perception, else None; parts: of each store with such frames, its hash and where its
+    usable frames end; memory: of each part (usable, places, channels) float16, what an encoder found in them, once somebody
+    has kept it here; data_hash: of the stores. Raises MimicError when the split has no frame that can be used, or labels are
+    missing.
     """
 
     def __init__(self, stores: Sequence[ClipStore], split: str, recipe: Recipe) -> None:
@@ -57,9 +59,9 @@ class FrameSet:
         self._jpegs: dict[str, list[bytes]] = {camera.name: [] for camera in self.rig.cameras}
         self.data_hash = hashlib.sha256("".join(store.meta.data_hash for store in stores).encode()).hexdigest()
         self.labels = LabelSet(self.rig) if recipe.perception.steps else None
-        self.memory: NDArray[np.float16] | None = None
+        self.memory: list[NDArray[np.float16]] = []
         earlier, targets, known, ego, routes, clip_weights = [], [], [], [], [], []
-        count = 0
+        count, ends = 0, {}
         for store in stores:
             check_store(store, self.rig, self.spec)
             for clip in store.clips(split):
@@ -77,6 +79,7 @@ class FrameSet:
                     self.labels.add(store.labels(frames.row, list(self._jpegs)))
                 clip_weights.append(np.full(len(frames), clip.weight))
                 count += len(frames)
+            ends[store.meta.data_hash] = count
         if count == 0:
             raise MimicError(f"the data has no frames in split '{split}'; look at the splits in the topic map, extract again")
         self._earlier = np.concatenate(earlier)
@@ -84,6 +87,8 @@ class FrameSet:
         self._routes, self._clip_weights = np.array(routes), np.concatenate(clip_weights)
         self.usable = np.flatnonzero(np.concatenate(known))
         self.masked = count - len(self.usable)
+        until = {name: int(np.searchsorted(self.usable, end)) for name, end in ends.items()}
+        self.parts = [(name, end) for (name, end), begin in zip(until.items(), (0, *until.values()), strict=False) if end > begin]
         if len(self.usable) == 0:
             raise MimicError(f"no frame of split '{split}' has a target for '{self.spec.name}': its signals are missing; see the extract report")
 
@@ -94,7 +99,8 @@ class FrameSet:
 
     def draw_weights(self, focus: float) -> NDArray[np.float64]:
         """(N,) how likely each usable frame is drawn: its clip's weight, times up to 1 + focus where the action is
-        not the usual one, or is about to change, and 1 + 2·focus where the vehicle starts. Raises MimicError when every weight is zero."""
+        not the usual one, or is about to change, and 1 + 2·focus where the vehicle starts; those in which it stands and stays are
+        at most WAITING_SHARE of all. Raises MimicError when every weight is zero."""
         targets = self.targets
         if self.spec is CAR:
             soon = int(np.searchsorted(CAR.times_s, 1.0))
@@ -107,6 +113,11 @@ class FrameSet:
         if self.spec is CAR:  # a drive starts once and drives long: too seldom to be learned otherwise
             weights[(speed[:, 0] < START_SPEED_MPS) & (speed[:, -1] > speed[:, 0] + START_GAIN_MPS)] = 1.0 + 2.0 * focus
         weights *= self._clip_weights[self.usable]
+        if self.spec is CAR:
+            waits = speed.max(axis=1) < WAITING_MPS
+            waiting, driving = weights[waits].sum(), weights[~waits].sum()
+            if driving > 0.0 and waiting > WAITING_SHARE * (waiting + driving):
+                weights[waits] *= WAITING_SHARE / (1.0 - WAITING_SHARE) * driving / waiting
         if weights.sum() <= 0.0:
             raise MimicError("every clip of the split has weight 0: there is nothing to learn from; raise the weights of some")
         return weights / weights.sum()
@@ -148,8 +159,10 @@ class FrameSet:
         )
 
     def _remembered(self, indices: NDArray[np.int64]) -> Tensor:
-        assert self.memory is not None
-        return torch.from_numpy(self.memory[indices].astype(np.float32))
+        part = np.searchsorted([end for _, end in self.parts], indices, side="right")
+        begins = [0, *(end for _, end in self.parts)]
+        found = [self.memory[p][i - begins[p]] for p, i in zip(part.tolist(), indices.tolist(), strict=True)]
+        return torch.from_numpy(np.stack(found).astype(np.float32))
 
 
 def ego_signal(frames: ClipFrames, name: str) -> NDArray[np.float64]:

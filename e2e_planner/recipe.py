@@ -119,6 +119,25 @@ class Perception:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Dagger:
+    """Rounds after imitation (Ross et al. 2011): what was learned drives a suite's routes, in blocks of which a share
+    expert_share the expert drives instead; the expert's plans from wherever that leads are learned from, too, for `steps`.
+    Round k takes the routes of seed `seed + k`."""
+
+    rounds: int = 0
+    suite: str = "dagger"
+    seed: int = 100
+    expert_share: float = 0.3
+    steps: int = 2000
+
+    def __post_init__(self) -> None:
+        check_integer("rounds", self.rounds, low=0, high=100)
+        check_integer("seed", self.seed, low=0, high=2**30)
+        check_number("expert_share", self.expert_share, low=0.0, high=1.0)
+        check_integer("steps", self.steps, low=1, high=10**7)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """One training run. steps decide how long it takes; the same recipe, seed, data and thread count give the same weights.
 
@@ -154,6 +173,7 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
     loss: LossWeights = field(default_factory=LossWeights)
     perception: Perception = field(default_factory=Perception)
+    dagger: Dagger = field(default_factory=Dagger)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ego_inputs", tuple(self.ego_inputs))
@@ -193,7 +213,7 @@ class Recipe:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str) -> "Recipe":
         """From plain values; raises ContractError naming the key."""
-        sections: dict[str, type] = {"network": Network, "augmentation": Augmentation, "loss": LossWeights, "perception": Perception}
+        sections: dict[str, type] = {"network": Network, "augmentation": Augmentation, "loss": LossWeights, "perception": Perception, "dagger": Dagger}
         built: dict[str, Any] = {name: build(section, values[name], f"{where}: {name}") for name, section in sections.items() if name in values}
         return build(cls, {**values, **built}, where)
 

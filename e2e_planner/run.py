@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 
+from bag_tools.clip_store import ClipStore
 from e2e_planner.checkpoint import (
     CARD_FILE,
     ONNX_FILE,
@@ -23,12 +24,12 @@ from e2e_planner.checkpoint import (
     save_card,
     save_tensors,
 )
-from e2e_planner.dataset import Batch, FrameSet, Looking, describe_data, open_stores
+from e2e_planner.dataset import Batch, FrameSet, Looking, check_splits, describe_data, open_stores
 from e2e_planner.export import export_onnx, export_perception
 from e2e_planner.modes import find_anchors
 from e2e_planner.network import PlannerNetwork, make_network
 from e2e_planner.plan_heads import make_head
-from e2e_planner.recipe import EGO_SCALES, Recipe
+from e2e_planner.recipe import EGO_SCALES, Dagger, Recipe
 from e2e_planner.tasks import ImitationTask, PerceptionTask, measure, remember
 from e2e_planner.train import Schedule, Trained, Trainer, prepare_torch
 from mimic_contracts.action_spec import CONTRACT_VERSION
@@ -41,6 +42,7 @@ HEAD = "head."  # of the names of weights that imitation learns alone
 EXAMPLE_FRAMES = 16  # on which ONNX and torch must agree
 
 Report = Callable[[str, int, Mapping[str, float]], None]
+Rollout = Callable[[Dagger, Path, int], Path]  # settings, the run that drives, the round → a labelled store of what came of it
 
 
 class Splits(NamedTuple):
@@ -64,13 +66,16 @@ def prepare_directory(out: Path, *, resume: bool, overwrite: bool) -> None:
     out.mkdir(parents=True, exist_ok=True)
 
 
-def train_run(recipe: Recipe, data: Sequence[Path], out: Path, *, report: Report, encoder: Path | None = None) -> dict[str, Any]:
+def train_run(
+    recipe: Recipe, data: Sequence[Path], out: Path, *, report: Report, encoder: Path | None = None, rollout: Rollout | None = None
+) -> dict[str, Any]:
     """Train the recipe's network (and its twin) on these stores into `out`; returns the card.
 
     out/ then holds recipe.yaml, weights.safetensors, model.onnx, card.json, and twin/ with the same; perception/ with the
-    weights and the card of the stage before, where the recipe has one, or a copy of that of the run `encoder`. A stage that has
-    its card is finished and left as it is. report is told 'perception', 'planner' or 'twin', the step and its figures. Raises
-    MimicError when perception does not pass the recipe's gate.
+    weights and the card of the stage before, where the recipe has one, or a copy of that of the run `encoder`; round_0/ and so
+    on with what imitation came to before each round of DAgger, whose drives `rollout` makes into a store. A stage that has
+    its card is finished and left as it is. report is told 'perception', 'planner', 'round_0' … or 'twin', the step and its
+    figures. Raises MimicError when perception does not pass the recipe's gate.
     """
     stores = open_stores(data, recipe)
     train, val = FrameSet(stores, "train", recipe), FrameSet(stores, "val", recipe)
@@ -88,6 +93,16 @@ def train_run(recipe: Recipe, data: Sequence[Path], out: Path, *, report: Report
             shutil.copytree(encoder / PERCEPTION_DIRECTORY, out / PERCEPTION_DIRECTORY, ignore=lambda *_: [MEMORY_DIRECTORY])
         learn_to_see(recipe, network, out / PERCEPTION_DIRECTORY, splits, report=partial(report, "perception"))
         looking, memory = "memory", (encoder or out) / PERCEPTION_DIRECTORY / MEMORY_DIRECTORY
+    for number in range(recipe.dagger.rounds):
+        if rollout is None:
+            raise MimicError(f"recipe '{recipe.name}': has dagger.rounds, for which somebody must drive: train it with `mimic train`")
+        before = out / f"round_{number}"
+        _imitate(recipe, network, before, splits, looking=looking, report=partial(report, before.name), memory=memory)
+        stores = [*stores, ClipStore.open(rollout(recipe.dagger, before, number))]
+        check_splits(stores, recipe)
+        train = FrameSet(stores, "train", recipe)
+        splits = Splits(train, splits.val, describe_data(stores, train, splits.val))
+        recipe = dataclasses.replace(recipe, steps=recipe.dagger.steps)
     return _imitate(recipe, network, out, splits, looking=looking, report=partial(report, "planner"), memory=memory)
 
 
@@ -139,10 +154,11 @@ def _imitate(
     """memory: where to keep what the encoder finds, for looking at that."""
     out.mkdir(exist_ok=True)
     if (out / CARD_FILE).exists():
+        network.load_state_dict(load_tensors(out / WEIGHTS_FILE))
         return load_card(out / CARD_FILE)
     if memory is not None:
         for name, frames in (("train", splits.train), ("val", splits.val)):
-            remember(network, frames, memory / f"{name}_{frames.data_hash[:16]}.npy")
+            remember(network, frames, memory / name)
     task = ImitationTask(recipe, network, train=splits.train, val=splits.val, looking=looking)
     trained = Trainer(task, Schedule.of(recipe), out, recipe=recipe.as_dict()).run(report)
     save_tensors(out / WEIGHTS_FILE, network.state_dict())

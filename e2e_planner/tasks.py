@@ -123,25 +123,36 @@ def _driving_loss(
     return loss, terms
 
 
+def remember(network: PlannerNetwork, frames: FrameSet, home: Path) -> None:
+    """Keep what the network's encoder finds in each usable frame, as it is without any variation: `frames.memory`.
+
+    home: a directory for this encoder's memories, a file for each store's, which is taken as it is when it is there.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    frames.memory, begin = [], 0
+    for name, end in frames.parts:
+        path = home / f"{name[:16]}_{end - begin}.npy"
+        if not path.exists():
+            _encode(network, frames, np.arange(begin, end), path)
+        frames.memory.append(np.load(path, mmap_mode="r"))
+        begin = end
+
+
 @torch.no_grad()
-def remember(network: PlannerNetwork, frames: FrameSet, path: Path) -> None:
-    """Keep what the network's encoder finds in each usable frame, as it is without any variation: `frames.memory`, in a file
-    that is taken as it is when it is there. Name it after all that decides what is in it."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        network.eval()
-        device, kept = next(network.parameters()).device, None
-        for start in range(0, len(frames.usable), VAL_BATCH):
-            indices = np.arange(start, min(start + VAL_BATCH, len(frames.usable)))
-            seen = network.encode(tuple(p.to(device) for p in frames.batch(indices, None).pictures))
-            assert seen is not None
-            if kept is None:
-                kept = np.lib.format.open_memmap(partial, "w+", np.float16, (len(frames.usable), *seen.shape[1:]))
-            kept[indices] = seen.cpu().numpy()
-        del kept  # to the disk
-        partial.replace(path)
-    frames.memory = np.load(path, mmap_mode="r")
+def _encode(network: PlannerNetwork, frames: FrameSet, indices: NDArray[np.int64], path: Path) -> None:
+    """(N, places, channels) float16 of the usable frames `indices`, in a file that appears when it is whole."""
+    network.eval()
+    device, kept = next(network.parameters()).device, None
+    partial = path.with_name(f".{path.name}.partial")
+    for start in range(0, len(indices), VAL_BATCH):
+        chunk = indices[start : start + VAL_BATCH]
+        seen = network.encode(tuple(p.to(device) for p in frames.batch(chunk, None).pictures))
+        assert seen is not None
+        if kept is None:
+            kept = np.lib.format.open_memmap(partial, "w+", np.float16, (len(indices), *seen.shape[1:]))
+        kept[start : start + len(chunk)] = seen.cpu().numpy()
+    del kept  # to the disk
+    partial.replace(path)
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from perception.agent_boxes import BOX_VALUES
 
 NECK_STAGES = 4  # of the encoder, strides 4 to 32
 FINE_CHANNELS = 32
+FIRST_LOG_DEPTH = 2.7  # 15 m
 FIRST_HEAT = -4.0  # a place is a road user's middle in one of 50 cases, before anything is learned
 
 
@@ -62,7 +63,8 @@ class PictureHeads(nn.Module):
         self.look = block(FINE_CHANNELS, FINE_CHANNELS)
         self.agents = nn.Conv2d(FINE_CHANNELS, len(AGENT_KINDS) + BOX_VALUES, 1)
         with torch.no_grad():
-            assert self.agents.bias is not None
+            assert self.agents.bias is not None and self.places.bias is not None
+            self.places.bias[-1] = FIRST_LOG_DEPTH
             self.agents.bias[: len(AGENT_KINDS)] = FIRST_HEAT
 
     def forward(self, fine: Tensor) -> dict[str, Tensor]:

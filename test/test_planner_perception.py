@@ -16,7 +16,7 @@ from e2e_planner.checkpoint import CARD_FILE, PERCEPTION_ONNX_FILE, WEIGHTS_FILE
 from e2e_planner.dataset import FrameSet, mirrored_route, open_stores
 from e2e_planner.network import perception_outputs
 from e2e_planner.policies import load_policy
-from e2e_planner.recipe import Perception, Recipe, route_inputs, route_values
+from e2e_planner.recipe import Dagger, Perception, Recipe, route_inputs, route_values
 from e2e_planner.run import new_network, train_run
 from e2e_planner.tasks import PerceptionTask, measure
 from mimic_contracts.errors import ContractError, MimicError
@@ -59,11 +59,15 @@ def labels_of(k: int) -> FrameLabels:
     )
 
 
-@pytest.fixture(scope="module")
-def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = make_store(tmp_path_factory.mktemp("labelled") / "store", signals=CAR_SIGNALS, count=60).path
+def labelled_store(path: Path, **what: object) -> Path:
+    make_store(path, signals=CAR_SIGNALS, **what)  # type: ignore[arg-type]
     write_labels(path, (labels_of(k) for k in range(ClipStore.open(path).meta.frame_count)), overwrite=False)
     return path
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return labelled_store(tmp_path_factory.mktemp("labelled") / "store", count=60)
 
 
 def test_labels_become_what_the_heads_learn(labelled: Path) -> None:
@@ -133,6 +137,27 @@ def test_below_the_gate_there_is_no_imitation(labelled: Path, tmp_path: Path) ->
     assert (out / "perception" / CARD_FILE).exists() and not (out / CARD_FILE).exists()
 
 
+def test_in_rounds_the_learner_drives_and_is_corrected(labelled: Path, tmp_path: Path) -> None:
+    recipe = seeing_recipe(twin=False, dagger=Dagger(rounds=2, steps=2, seed=40))
+    asked = []
+
+    def rollout(settings: Dagger, run: Path, number: int) -> Path:
+        asked.append((settings.seed + number, run.name, load_policy(str(run)).spec.name))
+        return labelled_store(tmp_path / f"drives_{number}", count=50 + number)
+
+    out = tmp_path / "run"
+    out.mkdir()
+    card = train_run(recipe, [labelled], out, report=quiet, rollout=rollout)
+    assert asked == [(40, "round_0", "car"), (41, "round_1", "car")]
+    cards = [json.loads((out / name / CARD_FILE).read_text()) for name in ("round_0", "round_1")]
+    frames = [c["data"]["train_frames"] for c in (*cards, card)]
+    assert frames == sorted(set(frames)) and card["data"]["val_frames"] == cards[0]["data"]["val_frames"]
+    assert len(list((out / "perception" / "memory" / "train").glob("*.npy"))) == 3
+    assert len({c["weights_hash"] for c in (*cards, card)}) == 3
+    with pytest.raises(MimicError, match=r"has dagger\.rounds, for which somebody must drive"):
+        train_run(recipe, [labelled], out, report=quiet)
+
+
 def test_a_store_without_labels_is_refused(tmp_path: Path) -> None:
     path = make_store(tmp_path / "store", signals=CAR_SIGNALS, count=10).path
     with pytest.raises(MimicError, match="has no labels; add them with `mimic label"):
@@ -145,15 +170,16 @@ def test_perception_learns(labelled: Path) -> None:
     train, val = FrameSet(stores, "train", recipe), FrameSet(stores, "val", recipe)
     network = new_network(recipe, train)
     task = PerceptionTask(recipe, network, train=train, val=val)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=5e-3)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2)
     network.train()
-    for step in range(40):
+    for step in range(80):
         loss, _ = task.loss(network, task.batch(step), lambda what: what)
         optimizer.zero_grad()
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
     figures = measure(network, val)
-    assert figures["semantic_miou"] > 0.6 and figures["depth_abs_rel"] < 0.2 and figures["iou_road"] > 0.8
+    assert figures["semantic_miou"] > 0.6 and figures["depth_abs_rel"] < 0.2 and figures["line_accuracy_0_40_m"] > 0.9
 
 
 def test_distances_survive_their_scale() -> None:

@@ -3,6 +3,8 @@
     mimic train config/recipes/course.yaml --data STORE --out RUN
     mimic train config/recipes/steering_hmb3.yaml --data STORE --out RUN --seed 1
     mimic train RECIPE.yaml --data STORE --out RUN --resume      go on after an interruption, without loss
+    mimic train town --data STORE --out RUN                      perception, imitation, and rounds in which the learner drives
+    mimic train town --data STORE --out RUN_1 --seed 1 --encoder RUN   the same with another seed, on what RUN's encoder sees
 
 RUN then holds the ONNX file and its card, the weights, the recipe and a TensorBoard log. It may be interrupted at any
 time: the weights after a resume are those of an uninterrupted run.
@@ -39,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
         require_package(module, extra="train", purpose="mimic train")
     from e2e_planner.recipe import Recipe
     from e2e_planner.run import check_recipe_matches, prepare_directory, train_run, with_seed
+    from mimic.rollout import rollout
 
     recipe = with_seed(Recipe.load(args.recipe), args.seed)
     prepare_directory(args.out, resume=args.resume, overwrite=args.overwrite)
@@ -46,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         check_recipe_matches(args.out, recipe)
     progress = Progress(recipe, args.out / "tensorboard")
     try:
-        card = train_run(recipe, args.data, args.out, report=progress.report, encoder=args.encoder)
+        card = train_run(recipe, args.data, args.out, report=progress.report, encoder=args.encoder, rollout=rollout)
     except KeyboardInterrupt:
         raise MimicError(f"interrupted; `mimic train … --out {args.out} --resume` goes on where it was") from None
     finally:
@@ -73,7 +76,9 @@ class Progress:
 
             self._stage = stage
             self._writer = SummaryWriter(str(self._log_directory / stage), purge_step=step)
-            total = self._recipe.perception.steps if stage == "perception" else self._recipe.steps
+            recipe, is_last_round = self._recipe, stage == "planner" and self._recipe.dagger.rounds > 0
+            is_corrected = is_last_round or (stage.startswith("round_") and stage != "round_0")
+            total = recipe.perception.steps if stage == "perception" else recipe.dagger.steps if is_corrected else recipe.steps
             self._bar = tqdm(desc=f"train {stage}", total=total, initial=step - 1, unit="step", file=sys.stderr, mininterval=1.0, dynamic_ncols=True)
         assert self._bar is not None
         if step % 10 == 0 or "val_score" in figures:
