@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from e2e_planner.recipe import EGO_SCALES
+from e2e_planner.recipe import EGO_SCALES, Network
 from mimic_contracts.action_spec import CAR, ActionSpec
 
 STATIONS_M = (0.0, 2.0, 4.0, 7.0, 10.0, 14.0, 19.0, 25.0, 32.0, 40.0, 50.0, 62.0, 76.0)  # where a path's curvature is given
@@ -27,8 +27,9 @@ class PathSpeedHead(nn.Module):
     times_s: Tensor
     stations_m: Tensor
 
-    def __init__(self, width: int, *, path_anchors: Tensor, speed_anchors: Tensor) -> None:
+    def __init__(self, width: int, *, path_anchors: Tensor, speed_anchors: Tensor, residuals: bool = True) -> None:
         super().__init__()
+        self._residual = float(residuals)  # without, an anchor is a plan as it is
         self.register_buffer("path_anchors", path_anchors)  # (P, J) 1/m at STATIONS_M
         self.register_buffer("speed_anchors", speed_anchors)  # (S, T) m/s more than now, at the spec's times
         self.register_buffer("times_s", torch.tensor(CAR.times_s, dtype=torch.float32))
@@ -46,9 +47,9 @@ class PathSpeedHead(nn.Module):
         now = is_known * ego_speed + (1.0 - is_known) * seen
         later = (self.times_s > 0.0).to(change.dtype)
         return {
-            "curvature": self.path_anchors + CURVATURE_SCALE_1PM * path,
+            "curvature": self.path_anchors + self._residual * CURVATURE_SCALE_1PM * path,
             "path_logits": path_logits,
-            "speed": torch.relu(now[:, :, None] + self.speed_anchors + SPEED_SCALE_MPS * later * change),
+            "speed": torch.relu(now[:, :, None] + self.speed_anchors + self._residual * SPEED_SCALE_MPS * later * change),
             "speed_logits": speed_logits,
         }
 
@@ -124,8 +125,8 @@ class SteeringHead(nn.Module):
 Head = PathSpeedHead | SteeringHead
 
 
-def make_head(spec: ActionSpec, width: int, anchors: Mapping[str, Tensor]) -> Head:
+def make_head(spec: ActionSpec, sizes: Network, anchors: Mapping[str, Tensor]) -> Head:
     """The head of an action spec from what was found in the training data (e2e_planner.modes)."""
     if spec is CAR:
-        return PathSpeedHead(width, path_anchors=anchors["path_anchors"], speed_anchors=anchors["speed_anchors"])
-    return SteeringHead(width, mean_rad=float(anchors["mean_rad"]), scale_rad=float(anchors["scale_rad"]))
+        return PathSpeedHead(sizes.width, path_anchors=anchors["path_anchors"], speed_anchors=anchors["speed_anchors"], residuals=sizes.residuals)
+    return SteeringHead(sizes.width, mean_rad=float(anchors["mean_rad"]), scale_rad=float(anchors["scale_rad"]))

@@ -23,7 +23,8 @@ EGO_SCALES = {"speed_mps": 10.0, "yaw_rate_radps": 0.3, "acceleration_mps2": 2.0
 class Network:
     """Sizes. widths: channels of the encoder's stages; correlation_cells: how far motion between the two pictures is
     looked for, in pixels of its second stage, 0: they are only stacked; tokens: channels of the places that a planner with
-    perception heads looks at, 0: without such heads; modes apply to the action spec `car`."""
+    perception heads looks at, 0: without such heads. Modes apply to the action spec `car`; residuals false: a plan is one of the
+    typical paths with one of the typical speeds as they are, so that all is decided by classes."""
 
     widths: tuple[int, ...] = (16, 24, 48, 96, 128)
     blocks: int = 1
@@ -33,6 +34,7 @@ class Network:
     layers: int = 2
     path_modes: int = 6
     speed_modes: int = 8
+    residuals: bool = True
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
@@ -50,6 +52,8 @@ class Network:
         if self.width % 4:
             raise ContractError(f"width: is {self.width}, must be a multiple of 4")
         check_number("dropout", self.dropout, low=0.0, high=0.9)
+        if not isinstance(self.residuals, bool):
+            raise ContractError(f"residuals: is {self.residuals!r}, must be true or false")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,9 +223,17 @@ class Recipe:
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> "Recipe":
-        """Read config/recipes/NAME.yaml or a path to such a file; raises MimicError or ContractError naming the key."""
+        """Read config/recipes/NAME.yaml or a path to such a file; raises MimicError or ContractError naming the key.
+
+        A file with `base` names another recipe, of which it changes the keys that it has.
+        """
         path = resolve_config("recipes", name_or_path)
-        return cls.from_dict(load_yaml(path), str(path))
+        content = load_yaml(path)
+        if "base" in content:
+            base = cls.load(str(content.pop("base"))).as_dict()
+            content = {key: {**base[key], **value} if isinstance(value, Mapping) and key in base else value for key, value in content.items()}
+            content = {**base, **content}
+        return cls.from_dict(content, str(path))
 
 
 def route_inputs(has_points: bool) -> int:

@@ -1,5 +1,7 @@
 """The network's geometry, its loss and its anchors."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from e2e_planner.loss import planner_loss, shares
 from e2e_planner.modes import find_anchors, kmeans, path_curvatures
 from e2e_planner.network import DeployedNetwork, make_network
 from e2e_planner.plan_heads import STATIONS_M, PathSpeedHead, SteeringHead, make_head
-from e2e_planner.recipe import LossWeights
+from e2e_planner.recipe import LossWeights, Network
 from mimic_contracts.action_spec import CAR, STEERING_ONLY
 
 COLUMN = {name: CAR.index(name) for name in CAR.channels}
@@ -49,7 +51,7 @@ def test_a_constant_curvature_and_speed_drive_an_arc(curvature: float, speed: fl
 def test_plans_begin_at_the_vehicle_and_are_consistent() -> None:
     recipe = car_recipe()
     torch.manual_seed(0)
-    network = make_network(recipe, make_head(CAR, TINY.width, find_anchors(CAR, weaving_targets(), TINY, seed=0))).eval()
+    network = make_network(recipe, make_head(CAR, TINY, find_anchors(CAR, weaving_targets(), TINY, seed=0))).eval()
     pictures = torch.randint(0, 255, (2, 6, 128, 256), dtype=torch.uint8)
     with torch.no_grad():
         plans, probabilities = DeployedNetwork(network)(pictures, torch.tensor([[0.8, 1.0], [0.0, 0.0]]), torch.zeros(2, 6))
@@ -99,7 +101,7 @@ def test_far_modes_do_not_learn_from_the_residual() -> None:
     targets = torch.tensor(weaving_targets()[:4], dtype=torch.float32)
     anchors = find_anchors(CAR, weaving_targets(), TINY, seed=0)
     anchors["path_anchors"] = torch.stack([anchors["path_anchors"][0], anchors["path_anchors"][0] + 5.0, anchors["path_anchors"][-1]])
-    head = make_head(CAR, 8, anchors)
+    head = make_head(CAR, Network(width=8), anchors)
     outputs = head(torch.randn(4, 8), torch.randn(4, 8), torch.full((4, 1), 8.0), torch.ones(4, 1))
     for value in outputs.values():
         value.retain_grad()
@@ -114,7 +116,17 @@ def test_steering_loss_is_zero_at_the_angle() -> None:
     targets = torch.tensor([[[0.3]], [[-0.2]]])
     loss, _ = planner_loss(head, {"angle": targets[:, 0]}, targets, LossWeights())
     assert loss == 0.0
-    assert make_head(STEERING_ONLY, 4, {"mean_rad": torch.tensor(0.1), "scale_rad": torch.tensor(0.5)}).plans({"angle": targets[:, 0]})[0].shape == (2, 1, 1, 1)
+    made = make_head(STEERING_ONLY, Network(width=4), {"mean_rad": torch.tensor(0.1), "scale_rad": torch.tensor(0.5)})
+    assert made.plans({"angle": targets[:, 0]})[0].shape == (2, 1, 1, 1)
+
+
+def test_without_residuals_every_plan_is_a_typical_one() -> None:
+    anchors = find_anchors(CAR, weaving_targets(), TINY, seed=0)
+    head = make_head(CAR, dataclasses.replace(TINY, width=8, residuals=False), anchors)
+    outputs = head(torch.randn(3, 8), torch.randn(3, 8), torch.full((3, 1), 8.0), torch.ones(3, 1))
+    assert torch.equal(outputs["curvature"], anchors["path_anchors"].expand(3, -1, -1))
+    torch.testing.assert_close(outputs["speed"], torch.relu(8.0 + anchors["speed_anchors"]).expand(3, -1, -1))
+    assert len({tuple(row) for row in outputs["path_logits"].tolist()}) == 3  # what is seen decides between them
 
 
 def test_kmeans_finds_clear_groups_and_repeats_itself() -> None:
@@ -132,12 +144,12 @@ def test_kmeans_survives_more_centres_than_different_points() -> None:
 @pytest.mark.parametrize("count", [1, 7])
 def test_a_network_without_eyes_takes_no_pictures(count: int) -> None:
     recipe = car_recipe()
-    network = make_network(recipe, make_head(CAR, TINY.width, find_anchors(CAR, weaving_targets(), TINY, seed=0)), has_eyes=False)
+    network = make_network(recipe, make_head(CAR, TINY, find_anchors(CAR, weaving_targets(), TINY, seed=0)), has_eyes=False)
     assert network((), torch.zeros(count, 2), torch.zeros(count, 6))["speed"].shape == (count, 3, 21)
 
 
 def test_a_plan_begins_at_the_ego_speed_where_it_is_known() -> None:
-    head = make_head(CAR, 8, find_anchors(CAR, weaving_targets(), TINY, seed=0))
+    head = make_head(CAR, Network(width=8), find_anchors(CAR, weaving_targets(), TINY, seed=0))
     torch.manual_seed(0)
     speed = head(torch.randn(2, 8), torch.randn(2, 8), torch.tensor([[7.5], [7.5]]), torch.tensor([[1.0], [0.0]]))["speed"][:, :, 0]
     assert torch.allclose(speed[0], torch.tensor(7.5))

@@ -66,7 +66,7 @@ def test_the_policy_offers_what_torch_offers(car_run) -> None:
     """Through the whole way: store → observations → history → ONNX, against store → batch → torch."""
     run, store = car_run
     recipe = car_recipe()
-    network = make_network(recipe, make_head(CAR, recipe.network.width, find_anchors(CAR, FrameSet([store], "train", recipe).targets, recipe.network, seed=0)))
+    network = make_network(recipe, make_head(CAR, recipe.network, find_anchors(CAR, FrameSet([store], "train", recipe).targets, recipe.network, seed=0)))
     network.load_state_dict(load_tensors(run / "weights.safetensors"))
     val = FrameSet([store], "val", recipe)
     policy = OnnxPolicy(run)

@@ -45,3 +45,14 @@ def test_a_rig_that_looks_sideways_cannot_be_mirrored() -> None:
     recipe = Recipe.from_dict({"name": "a", "action_spec": "car", "rig": "quad", "steps": 1, "augmentation": {"mirror": True}}, "here")
     with pytest.raises(ContractError, match="mirror"):
         recipe.load_rig()
+
+
+def test_a_recipe_may_change_another_one(tmp_path: Path) -> None:
+    path = tmp_path / "other.yaml"
+    path.write_text("base: town\nname: other\nsteps: 7\nnetwork: {speed_modes: 1}\n")
+    town, other = Recipe.load("town"), Recipe.load(path)
+    assert (other.name, other.steps, other.network.speed_modes) == ("other", 7, 1)
+    assert (other.network.tokens, other.perception, other.rig) == (town.network.tokens, town.perception, town.rig)
+    path.write_text("base: town\nnetwork: {speedy: 1}\n")
+    with pytest.raises(ContractError, match="speedy"):
+        Recipe.load(path)
