@@ -15,6 +15,7 @@ from mimic_contracts.errors import MimicError
 
 CARD_FILE, WEIGHTS_FILE, RECIPE_FILE, STATE_FILE = "card.json", "weights.safetensors", "recipe.yaml", "training_state.safetensors"
 ONNX_FILE, PERCEPTION_ONNX_FILE = "model.onnx", "perception.onnx"
+PERCEPTION_DIRECTORY = "perception"  # of a run, with the stage before imitation
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:

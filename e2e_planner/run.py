@@ -14,6 +14,7 @@ from bag_tools.clip_store import ClipStore
 from e2e_planner.checkpoint import (
     CARD_FILE,
     ONNX_FILE,
+    PERCEPTION_DIRECTORY,
     PERCEPTION_ONNX_FILE,
     RECIPE_FILE,
     STATE_FILE,
@@ -37,7 +38,7 @@ from mimic_contracts.errors import MimicError, UsageError
 from mimic_contracts.rig import rig_cameras
 from perception.quality import GATE_M, gate_share
 
-TWIN_DIRECTORY, PERCEPTION_DIRECTORY, MEMORY_DIRECTORY = "twin", "perception", "memory"
+TWIN_DIRECTORY, MEMORY_DIRECTORY = "twin", "memory"
 HEAD = "head."  # of the names of weights that imitation learns alone
 EXAMPLE_FRAMES = 16  # on which ONNX and torch must agree
 

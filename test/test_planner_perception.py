@@ -19,11 +19,14 @@ from e2e_planner.policies import load_policy
 from e2e_planner.recipe import Dagger, Perception, Recipe, route_inputs, route_values
 from e2e_planner.run import new_network, train_run
 from e2e_planner.tasks import PerceptionTask, measure
+from e2e_planner.teacher import labels_of as taught_labels
+from mimic.cli import main
 from mimic_contracts.errors import ContractError, MimicError
 from mimic_contracts.images import Frame
-from mimic_contracts.labels import AGENT_COLUMNS, CLASS_INDEX, LANE_STATIONS_M, FrameLabels
+from mimic_contracts.labels import AGENT_COLUMNS, CLASS_INDEX, LANE_STATIONS_M, NOT_LABELLED, FrameLabels
 from mimic_contracts.observation import EgoState, Observation, Route
 from mimic_contracts.rig import load_rig
+from perception.agent_boxes import BOX_VALUES
 from perception.situation import LIGHTS, UNKNOWN, metres, scaled
 
 SEEING = dataclasses.replace(TINY, widths=(8, 8, 16, 16, 16), tokens=8)
@@ -110,7 +113,46 @@ def test_it_learns_to_perceive_before_it_learns_to_drive(labelled: Path, tmp_pat
     assert (other / "perception" / WEIGHTS_FILE).read_bytes() == (out / "perception" / WEIGHTS_FILE).read_bytes()
     assert second["weights_hash"] != card["weights_hash"] and not (other / "perception" / "memory").exists()
 
+    unlabelled = make_store(tmp_path / "unlabelled", signals=CAR_SIGNALS, count=50).path
+    assert main(["label", str(unlabelled), "--teacher", str(out)]) == 0
+    store = ClipStore.open(unlabelled)
+    taught = store.labels(np.arange(store.meta.frame_count))
+    assert all(source.startswith("teacher:") for source in taught.source) and np.isfinite(taught.lane_m).all()
+    FrameSet(open_stores([unlabelled], seeing_recipe()), "val", seeing_recipe())  # and it can be learned from
 
+
+def test_a_teacher_says_only_what_it_is_sure_of() -> None:
+    rig = load_rig("mono")
+    semantic = np.full((16, 32, 64), 0.01, np.float32)
+    semantic[1, :16], semantic[1, 16:] = 0.85, 0.6
+    said = {"semantic_front": semantic, "depth_front": np.full((32, 64), 12.0, np.float32), "heat_front": np.zeros((6, 32, 64), np.float32)}
+    said |= {"boxes_front": np.zeros((BOX_VALUES, 32, 64), np.float32), "line_m": np.array(11.0, np.float32), "lane_m": np.zeros((10, 2), np.float32)}
+    sure = {"light": np.eye(7, dtype=np.float32)[1], "rule": np.eye(5, dtype=np.float32)[1], "lead": np.array([0.9, 8.0, 3.0], np.float32)}
+    labels = taught_labels({**said, **sure}, rig, source="teacher:x")
+    assert (labels.semantic["front"][:16] == 1).all() and (labels.semantic["front"][16:] == NOT_LABELLED).all()
+    assert (labels.light, labels.light_visible, labels.stop_rule, labels.stop_line_m) == ("red", True, "signal", 11.0)
+    assert labels.lead_gap_m == 8.0 and labels.confidence == pytest.approx(0.85) and labels.agents["front"].shape == (0, len(AGENT_COLUMNS))
+    absent = {"light": np.eye(7, dtype=np.float32)[0], "rule": np.eye(5, dtype=np.float32)[0], "lead": np.zeros(3, np.float32)}
+    none = taught_labels({**said, **absent}, rig, source="teacher:x")
+    assert (none.light, none.light_visible, none.stop_rule) == (None, False, None) and np.isnan([none.stop_line_m, none.lead_gap_m]).all()
+    unsure = {"light": np.full(7, 0.14, np.float32), "rule": np.full(5, 0.2, np.float32), "lead": np.array([0.5, 8.0, 3.0], np.float32)}
+    nothing = taught_labels({**said, **unsure}, rig, source="teacher:x")
+    assert nothing.light_visible is None and nothing.stop_line_m is None and nothing.lead_gap_m is None
+
+
+@pytest.fixture
+def without_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The export takes longer than these networks."""
+
+    def export(network: object, example: object, path: Path) -> float:
+        path.write_bytes(b"onnx")
+        return 0.0
+
+    for name in ("export_onnx", "export_perception"):
+        monkeypatch.setattr(f"e2e_planner.run.{name}", export)
+
+
+@pytest.mark.usefixtures("without_export")
 def test_the_same_seed_sees_the_same_and_an_interruption_changes_nothing(labelled: Path, tmp_path: Path) -> None:
     recipe = seeing_recipe(twin=False, perception=Perception(steps=6, batch_size=4))
 
@@ -129,6 +171,7 @@ def test_the_same_seed_sees_the_same_and_an_interruption_changes_nothing(labelle
         assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
 
 
+@pytest.mark.usefixtures("without_export")
 def test_below_the_gate_there_is_no_imitation(labelled: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     out.mkdir()
@@ -137,18 +180,19 @@ def test_below_the_gate_there_is_no_imitation(labelled: Path, tmp_path: Path) ->
     assert (out / "perception" / CARD_FILE).exists() and not (out / CARD_FILE).exists()
 
 
+@pytest.mark.usefixtures("without_export")
 def test_in_rounds_the_learner_drives_and_is_corrected(labelled: Path, tmp_path: Path) -> None:
     recipe = seeing_recipe(twin=False, dagger=Dagger(rounds=2, steps=2, seed=40))
     asked = []
 
     def rollout(settings: Dagger, run: Path, number: int) -> Path:
-        asked.append((settings.seed + number, run.name, load_policy(str(run)).spec.name))
+        asked.append((settings.seed + number, run.name, (run / CARD_FILE).exists()))
         return labelled_store(tmp_path / f"drives_{number}", count=50 + number)
 
     out = tmp_path / "run"
     out.mkdir()
     card = train_run(recipe, [labelled], out, report=quiet, rollout=rollout)
-    assert asked == [(40, "round_0", "car"), (41, "round_1", "car")]
+    assert asked == [(40, "round_0", True), (41, "round_1", True)]
     cards = [json.loads((out / name / CARD_FILE).read_text()) for name in ("round_0", "round_1")]
     frames = [c["data"]["train_frames"] for c in (*cards, card)]
     assert frames == sorted(set(frames)) and card["data"]["val_frames"] == cards[0]["data"]["val_frames"]

@@ -3,10 +3,12 @@
     mimic label STORE --truth drives                       the ground truth of `mimic sim record`, in the bags of the store
     mimic label STORE --truth a/drives b/drives --topics config/topics/MAP.yaml     bags of the same name in two places
     mimic label STORE --truth drives --overwrite           replace the labels that are there
-    mimic label STORE --driven-path                        recordings without truth: where the car drove next is road
+    mimic label STORE --teacher RUN                        recordings without truth: what a perception network is sure of
+    mimic label STORE --driven-path                        the same without a network: where the car drove next is road
 
 Frames at whose stamp there is no truth get none, and are counted. The driven path (of the next 4 s, at most 40 m, as wide
-as the vehicle) is road in the rig's first camera, all else stays unlabelled; its confidence is 0.5. After `mimic extract --append` the new frames have no
+as the vehicle) is road in the rig's first camera, all else stays unlabelled; its confidence is 0.5. A teacher leaves out
+what it is less than 80 % sure of. After `mimic extract --append` the new frames have no
 labels until the whole store is labelled again, with --overwrite. Data on stdout: store, frames, how many have labels, the
 labels' hash.
 """
@@ -31,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("store", metavar="STORE", type=Path, help="clip store that gets the labels")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--truth", metavar="BAG", nargs="+", type=Path, help="bags of the store with ground truth, or directories of these")
+    source.add_argument("--teacher", metavar="RUN", type=Path, help="what the perception of this run of `mimic train` is sure of")
     source.add_argument("--driven-path", action="store_true", help="where the recorded vehicle drove next, of its pose, or its speed and yaw rate")
     parser.add_argument("--vehicle", metavar="VEHICLE", help="with --driven-path: vehicle file or its name, for the width (default: 1.85 m)")
     parser.add_argument("--topics", metavar="MAP", help="with --truth: topic map of the extraction, to tell apart bags of the same name by their drives")
@@ -54,7 +57,12 @@ def run(args: argparse.Namespace) -> int:
     store = ClipStore.open(args.store)
     check_unlabelled(store, overwrite=args.overwrite)
     report = TruthReport()
-    if args.driven_path:
+    if args.teacher:
+        require_package("onnxruntime", extra="train", purpose="mimic label --teacher")
+        from e2e_planner.teacher import teacher_labels
+
+        labels: Iterator[FrameLabels | None] = teacher_labels(store, args.teacher)
+    elif args.driven_path:
         labels = driven_path_labels(store, load_rig(store.meta.rig), width_m=load_vehicle(args.vehicle).width_m if args.vehicle else WIDTH_M)
     else:
         labels = truth_labels(store, bags, report, load_topic_map(args.topics) if args.topics else None)
