@@ -42,14 +42,14 @@ class PlannerNetwork(nn.Module):
         if rig is None:
             self.view = FlatView(sizes, channels_in=0, places=0, told=told)
         else:
-            config = EncoderConfig(widths=sizes.widths, blocks=sizes.blocks, pictures=2, correlation_cells=sizes.correlation_cells)
+            config = EncoderConfig(widths=sizes.widths, blocks=sizes.blocks, pictures=2, correlation_cells=sizes.correlation_cells, cameras=len(rig.cameras))
             self.encoder = Encoder(config)
             stride = config.stride // 2 if sizes.tokens else config.stride
             places = sum(-(-c.height_px // stride) * -(-c.width_px // stride) for c in rig.cameras)
             if sizes.tokens:
-                self.neck = Neck(sizes.widths[-NECK_STAGES:], sizes.tokens)
+                self.neck = Neck(sizes.widths[-NECK_STAGES:], sizes.tokens, len(rig.cameras))
                 self.view = TokenView(sizes, QUERIES, places=places, told=told)
-                self.picture_heads, self.situation = PictureHeads(), SituationHead(sizes.width)
+                self.picture_heads, self.situation = PictureHeads(len(rig.cameras)), SituationHead(sizes.width)
             else:
                 self.view = FlatView(sizes, channels_in=config.channels_out, places=places, told=told)
         self.head = head
@@ -62,17 +62,17 @@ class PlannerNetwork(nn.Module):
         """What is seen: (N, places, channels); None without eyes."""
         if not self.cameras:
             return None
-        pyramids = [self.encoder.pyramid(picture) for picture in pictures]
-        return gather([pyramid[-1] if self.neck is None else self.neck.tokens(pyramid) for pyramid in pyramids])
+        pyramids = [self.encoder.pyramid(picture, camera) for camera, picture in enumerate(pictures)]
+        return gather([pyramid[-1] if self.neck is None else self.neck.tokens(pyramid, camera) for camera, pyramid in enumerate(pyramids)])
 
     def perceive(self, pictures: tuple[Tensor, ...]) -> tuple[Tensor, list[dict[str, Tensor]]]:
         """As `encode`, and beside it what the picture heads say of each camera."""
         assert self.neck is not None
         tokens, said = [], []
-        for picture in pictures:
-            pyramid = self.encoder.pyramid(picture)
-            tokens.append(self.neck.tokens(pyramid))
-            said.append(self.picture_heads(self.neck.fine(pyramid, tokens[-1])))
+        for camera, picture in enumerate(pictures):
+            pyramid = self.encoder.pyramid(picture, camera)
+            tokens.append(self.neck.tokens(pyramid, camera))
+            said.append(self.picture_heads(self.neck.fine(pyramid, tokens[-1], camera), camera))
         return gather(tokens), said
 
     def decide(self, seen: Tensor | None, ego: Tensor, route: Tensor) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """The picture encoder: a small residual network, shared by all cameras of a rig."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +15,14 @@ CORRELATION_ROWS = 1  # searched above and below: between two pictures a car's c
 class EncoderConfig:
     """widths: channels of each stage, each halving the picture; blocks: residual blocks a stage;
     pictures: how many pictures (times) come stacked in channels, the newest first; correlation_cells: how far to either
-    side, in pixels of the second stage, the newest is compared with the one before it; 0: they are only stacked."""
+    side, in pixels of the second stage, the newest is compared with the one before it; 0: they are only stacked; cameras: how
+    many cameras share it."""
 
     widths: tuple[int, ...] = (16, 24, 48, 96, 128)
     blocks: int = 1
     pictures: int = 2
     correlation_cells: int = 0
+    cameras: int = 1
 
     def __post_init__(self) -> None:
         if self.correlation_cells and (self.pictures != 2 or len(self.widths) < 2):
@@ -36,24 +39,61 @@ class EncoderConfig:
         return int(2 ** len(self.widths))
 
 
+class CameraNorm(nn.Module):
+    """Batch normalisation (Ioffe and Szegedy 2015) with one scale and shift for all cameras and statistics for each (Chang et
+    al. 2019): a telephoto shows other things than a side camera, and the mean of both is right for neither."""
+
+    def __init__(self, channels: int, cameras: int) -> None:
+        super().__init__()
+        self.statistics = nn.ModuleList(nn.BatchNorm2d(channels, affine=False) for _ in range(cameras))
+        self.scale, self.shift = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor, camera: int) -> Tensor:
+        """(N, channels, H, W) of a camera → the same shape."""
+        return self.statistics[camera](x) * self.scale[:, None, None] + self.shift[:, None, None]
+
+
+class ConvNorm(nn.Module):
+    """A convolution without bias that keeps height and width, or divides them by the stride, and a CameraNorm."""
+
+    def __init__(self, channels_in: int, channels_out: int, size: int, *, stride: int = 1, cameras: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels_out, size, stride, size // 2, bias=False)
+        self.norm = CameraNorm(channels_out, cameras)
+
+    def forward(self, x: Tensor, camera: int) -> Tensor:
+        """(N, C_in, H, W) → (N, C_out, H/stride, W/stride)."""
+        return self.norm(self.conv(x), camera)
+
+
 class Block(nn.Module):
     """Two 3x3 convolutions and a shortcut (He et al. 2016, basic block)."""
 
-    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+    def __init__(self, channels_in: int, channels_out: int, stride: int, cameras: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(channels_out),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(channels_out, channels_out, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(channels_out),
-        )
+        self.first = ConvNorm(channels_in, channels_out, 3, stride=stride, cameras=cameras)
+        self.second = ConvNorm(channels_out, channels_out, 3, cameras=cameras)
         is_same = stride == 1 and channels_in == channels_out
-        self.shortcut = nn.Identity() if is_same else nn.Sequential(nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), nn.BatchNorm2d(channels_out))
+        self.shortcut = None if is_same else ConvNorm(channels_in, channels_out, 1, stride=stride, cameras=cameras)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, camera: int) -> Tensor:
         """(N, C_in, H, W) → (N, C_out, H/stride, W/stride)."""
-        return torch.relu(self.body(x) + self.shortcut(x))
+        body = self.second(torch.relu(self.first(x, camera)), camera)
+        return torch.relu(body + (x if self.shortcut is None else self.shortcut(x, camera)))
+
+
+class Stage(nn.Module):
+    """Blocks, of which the first halves height and width."""
+
+    def __init__(self, channels_in: int, channels_out: int, count: int, cameras: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(channels_out if i else channels_in, channels_out, 1 if i else 2, cameras) for i in range(count))
+
+    def forward(self, x: Tensor, camera: int) -> Tensor:
+        """(N, C_in, H, W) → (N, C_out, H/2, W/2)."""
+        for block in self.blocks:
+            x = block(x, camera)
+        return x
 
 
 class Correlation(nn.Module):
@@ -63,17 +103,17 @@ class Correlation(nn.Module):
     descriptors that are compared are passed on, or what a few minutes of driving look like is learned by heart.
     """
 
-    def __init__(self, channels: int, cells: int) -> None:
+    def __init__(self, channels: int, cells: int, cameras: int) -> None:
         super().__init__()
         self.cells = cells
         self.describe = nn.Conv2d(channels, DESCRIPTOR_CHANNELS, 1, bias=False)
         places = (2 * CORRELATION_ROWS + 1) * (2 * cells + 1)
-        self.join = nn.Sequential(nn.Conv2d(DESCRIPTOR_CHANNELS + places, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
+        self.join = ConvNorm(DESCRIPTOR_CHANNELS + places, channels, 1, cameras=cameras)
 
-    def forward(self, now: Tensor, before: Tensor) -> Tensor:
+    def forward(self, now: Tensor, before: Tensor, camera: int = 0) -> Tensor:
         """(N, C, H, W) twice → (N, C, H, W)."""
         here, there = self.describe(now), self.describe(before)
-        return self.join(torch.cat([torch.relu(here), self.compare(here, there).to(here.dtype)], 1))
+        return torch.relu(self.join(torch.cat([torch.relu(here), self.compare(here, there).to(here.dtype)], 1), camera))
 
     def compare(self, now: Tensor, before: Tensor) -> Tensor:
         """Descriptors (N, D, H, W) twice → (N, places, H, W): cosine of each with the earlier ones around it, from the
@@ -91,33 +131,24 @@ class Encoder(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        stem, *widths = config.widths
-        stages: list[nn.Module] = [
-            nn.Sequential(
-                nn.Conv2d(3 if config.correlation_cells else 3 * config.pictures, stem, 5, 2, 2, bias=False),
-                nn.BatchNorm2d(stem),
-                nn.ReLU(inplace=True),
-            )
-        ]
-        before = stem
-        for width in widths:
-            stages.append(nn.Sequential(Block(before, width, 2), *(Block(width, width, 1) for _ in range(config.blocks - 1))))
-            before = width
-        self.early, self.late = nn.Sequential(*stages[:2]), nn.Sequential(*stages[2:])
-        self.correlation = Correlation(config.widths[1], config.correlation_cells) if config.correlation_cells else None
+        cameras = config.cameras
+        self.stem = ConvNorm(3 if config.correlation_cells else 3 * config.pictures, config.widths[0], 5, stride=2, cameras=cameras)
+        self.stages = nn.ModuleList(Stage(before, width, config.blocks, cameras) for before, width in pairwise(config.widths))
+        self.correlation = Correlation(config.widths[1], config.correlation_cells, cameras) if config.correlation_cells else None
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """See the class."""
-        return self.pyramid(pictures)[-1]
+    def forward(self, pictures: Tensor, camera: int = 0) -> Tensor:
+        """See the class; camera: which of those that share it took the pictures."""
+        return self.pyramid(pictures, camera)[-1]
 
-    def pyramid(self, pictures: Tensor) -> tuple[Tensor, ...]:
+    def pyramid(self, pictures: Tensor, camera: int = 0) -> tuple[Tensor, ...]:
         """The features of every stage from the second on: (N, widths[i], H/2^(i+1), W/2^(i+1)), the finest first."""
         scaled = (pictures - 128.0) / 64.0
-        if self.correlation is None:
-            features = [self.early(scaled)]
-        else:
-            now, before = self.early(torch.cat(scaled.split(3, dim=1))).chunk(2)
-            features = [self.correlation(now, before)]
-        for stage in self.late:
-            features.append(stage(features[-1]))
-        return tuple(features)
+        if self.correlation is not None:
+            scaled = torch.cat(scaled.split(3, dim=1))
+        last, features = torch.relu(self.stem(scaled, camera)), []
+        for number, stage in enumerate(self.stages):
+            last = stage(last, camera)
+            if number == 0 and self.correlation is not None:
+                last = self.correlation(*last.chunk(2), camera)
+            features.append(last)
+        return tuple(features) if features else (last,)

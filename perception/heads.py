@@ -14,6 +14,7 @@ from torch.nn.functional import interpolate
 from mimic_contracts.labels import SEMANTIC_CLASSES
 from mimic_contracts.scene import AGENT_KINDS
 from perception.agent_boxes import BOX_VALUES
+from perception.encoder import ConvNorm
 
 NECK_STAGES = 4  # of the encoder, strides 4 to 32
 FINE_CHANNELS = 32
@@ -21,31 +22,27 @@ FIRST_LOG_DEPTH = 2.7  # 15 m
 FIRST_HEAT = -4.0  # a place is a road user's middle in one of 50 cases, before anything is learned
 
 
-def block(channels_in: int, channels_out: int) -> nn.Sequential:
-    """A 3x3 convolution with normalisation."""
-    return nn.Sequential(nn.Conv2d(channels_in, channels_out, 3, 1, 1, bias=False), nn.BatchNorm2d(channels_out), nn.ReLU(inplace=True))
-
-
 class Neck(nn.Module):
     """Encoder stages of strides 4 to 32 → tokens (N, channels, H/16, W/16) and fine (N, FINE_CHANNELS, H/4, W/4)."""
 
-    def __init__(self, widths: Sequence[int], channels: int) -> None:
+    def __init__(self, widths: Sequence[int], channels: int, cameras: int) -> None:
         super().__init__()
         quarter, eighth, sixteenth, last = widths
         self.coarse = nn.Conv2d(last, channels, 1)
         self.sides = nn.ModuleList([nn.Conv2d(sixteenth, channels, 1), nn.Conv2d(eighth, channels, 1), nn.Conv2d(quarter, FINE_CHANNELS, 1)])
-        self.mixes = nn.ModuleList([block(channels, channels), block(channels, FINE_CHANNELS), block(FINE_CHANNELS, FINE_CHANNELS)])
+        sizes = ((channels, channels), (channels, FINE_CHANNELS), (FINE_CHANNELS, FINE_CHANNELS))
+        self.mixes = nn.ModuleList(ConvNorm(before, after, 3, cameras=cameras) for before, after in sizes)
 
-    def tokens(self, pyramid: Sequence[Tensor]) -> Tensor:
+    def tokens(self, pyramid: Sequence[Tensor], camera: int) -> Tensor:
         """What a planner looks at."""
         sixteenth, last = pyramid[-2:]
-        return self.mixes[0](self.sides[0](sixteenth) + grown(self.coarse(last), sixteenth))
+        return torch.relu(self.mixes[0](self.sides[0](sixteenth) + grown(self.coarse(last), sixteenth), camera))
 
-    def fine(self, pyramid: Sequence[Tensor], tokens: Tensor) -> Tensor:
+    def fine(self, pyramid: Sequence[Tensor], tokens: Tensor, camera: int) -> Tensor:
         """What the heads for each place look at."""
         quarter, eighth = pyramid[-4], pyramid[-3]
-        mixed = self.mixes[1](self.sides[1](eighth) + grown(tokens, eighth))
-        return self.mixes[2](self.sides[2](quarter) + grown(mixed, quarter))
+        mixed = torch.relu(self.mixes[1](self.sides[1](eighth) + grown(tokens, eighth), camera))
+        return torch.relu(self.mixes[2](self.sides[2](quarter) + grown(mixed, quarter), camera))
 
 
 def grown(features: Tensor, to: Tensor) -> Tensor:
@@ -57,19 +54,19 @@ class PictureHeads(nn.Module):
     """Fine features of one camera → semantic (N, classes, h, w) logits, log_depth (N, 1, h, w) of metres, heat (N, kinds,
     h, w) logits of road users' middles, boxes (N, BOX_VALUES, h, w)."""
 
-    def __init__(self) -> None:
+    def __init__(self, cameras: int) -> None:
         super().__init__()
         self.places = nn.Conv2d(FINE_CHANNELS, len(SEMANTIC_CLASSES) + 1, 1)
-        self.look = block(FINE_CHANNELS, FINE_CHANNELS)
+        self.look = ConvNorm(FINE_CHANNELS, FINE_CHANNELS, 3, cameras=cameras)
         self.agents = nn.Conv2d(FINE_CHANNELS, len(AGENT_KINDS) + BOX_VALUES, 1)
         with torch.no_grad():
             assert self.agents.bias is not None and self.places.bias is not None
             self.places.bias[-1] = FIRST_LOG_DEPTH
             self.agents.bias[: len(AGENT_KINDS)] = FIRST_HEAT
 
-    def forward(self, fine: Tensor) -> dict[str, Tensor]:
+    def forward(self, fine: Tensor, camera: int) -> dict[str, Tensor]:
         """See the class."""
-        places, agents = self.places(fine), self.agents(self.look(fine))
+        places, agents = self.places(fine), self.agents(torch.relu(self.look(fine, camera)))
         return {
             "semantic": places[:, :-1],
             "log_depth": places[:, -1:],

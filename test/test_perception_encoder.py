@@ -50,7 +50,7 @@ def test_same_seed_same_bytes():
         encoder = make(seed=3)
         features = encoder(batch)
         features.square().mean().backward()
-        results.append((features.detach().numpy().tobytes(), encoder.early[0][0].weight.grad.numpy().tobytes()))
+        results.append((features.detach().numpy().tobytes(), encoder.stem.conv.weight.grad.numpy().tobytes()))
     assert results[0] == results[1]
 
 
@@ -82,7 +82,7 @@ def test_correlation_finds_where_the_picture_was(down, right):
     cells = 6
     before = torch.randn(1, 16, 20, 30, generator=torch.Generator().manual_seed(0))
     now = torch.roll(before, (-down, -right), dims=(2, 3))
-    cosines = Correlation(16, cells).compare(now, before)[0, :, 2:-2, 8:-8]
+    cosines = Correlation(16, cells, 1).compare(now, before)[0, :, 2:-2, 8:-8]
     assert (cosines.argmax(0) == (down + 1) * (2 * cells + 1) + right + cells).all()
     torch.testing.assert_close(cosines.amax(0), torch.ones(cosines.shape[1:]))
 
