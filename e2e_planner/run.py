@@ -42,7 +42,7 @@ TWIN_DIRECTORY, MEMORY_DIRECTORY = "twin", "memory"
 HEAD = "head."  # of the names of weights that imitation learns alone
 EXAMPLE_FRAMES = 16  # on which ONNX and torch must agree
 
-Report = Callable[[str, int, Mapping[str, float]], None]
+Report = Callable[[str, int, int, Mapping[str, float]], None]  # stage, step, of how many, figures
 Rollout = Callable[[Dagger, Path, int], Path]  # settings, the run that drives, the round → a labelled store of what came of it
 
 
@@ -75,8 +75,8 @@ def train_run(
     out/ then holds recipe.yaml, weights.safetensors, model.onnx, card.json, and twin/ with the same; perception/ with the
     weights and the card of the stage before, where the recipe has one, or a copy of that of the run `encoder`; round_0/ and so
     on with what imitation came to before each round of DAgger, whose drives `rollout` makes into a store. A stage that has
-    its card is finished and left as it is. report is told 'perception', 'planner', 'round_0' … or 'twin', the step and its
-    figures. Raises MimicError when perception does not pass the recipe's gate.
+    its card is finished and left as it is. report is told 'perception', 'memory', 'planner', 'round_0' … or 'twin', the
+    step, of how many, and its figures. Raises MimicError when perception does not pass the recipe's gate.
     """
     stores = open_stores(data, recipe)
     train, val = FrameSet(stores, "train", recipe), FrameSet(stores, "val", recipe)
@@ -85,7 +85,7 @@ def train_run(
     # An image-only steering model without eyes knows nothing but the mean: a twin that needs no training.
     if recipe.twin and (recipe.ego_inputs or recipe.action_spec == "car"):
         network = new_network(recipe, train, has_eyes=False)
-        _imitate(recipe, network, out / TWIN_DIRECTORY, splits, looking="nothing", report=partial(report, "twin"))
+        _imitate(recipe, network, out / TWIN_DIRECTORY, splits, looking="nothing", report=report, stage="twin")
     network = new_network(recipe, train)
     looking: Looking = "pictures"
     memory = None
@@ -98,13 +98,13 @@ def train_run(
         if rollout is None:
             raise MimicError(f"recipe '{recipe.name}': has dagger.rounds, for which somebody must drive: train it with `mimic train`")
         before = out / f"round_{number}"
-        _imitate(recipe, network, before, splits, looking=looking, report=partial(report, before.name), memory=memory)
+        _imitate(recipe, network, before, splits, looking=looking, report=report, stage=before.name, memory=memory)
         stores = [*stores, ClipStore.open(rollout(recipe.dagger, before, number))]
         check_splits(stores, recipe)
         train = FrameSet(stores, "train", recipe)
         splits = Splits(train, splits.val, describe_data(stores, train, splits.val))
         recipe = dataclasses.replace(recipe, steps=recipe.dagger.steps)
-    return _imitate(recipe, network, out, splits, looking=looking, report=partial(report, "planner"), memory=memory)
+    return _imitate(recipe, network, out, splits, looking=looking, report=report, stage="planner", memory=memory)
 
 
 def new_network(recipe: Recipe, train: FrameSet, *, has_eyes: bool = True) -> PlannerNetwork:
@@ -150,7 +150,7 @@ def learn_to_see(recipe: Recipe, network: PlannerNetwork, out: Path, splits: Spl
 
 
 def _imitate(
-    recipe: Recipe, network: PlannerNetwork, out: Path, splits: Splits, *, looking: Looking, report: Callable[..., None], memory: Path | None = None
+    recipe: Recipe, network: PlannerNetwork, out: Path, splits: Splits, *, looking: Looking, report: Report, stage: str, memory: Path | None = None
 ) -> dict[str, Any]:
     """memory: where to keep what the encoder finds, for looking at that."""
     out.mkdir(exist_ok=True)
@@ -159,9 +159,9 @@ def _imitate(
         return load_card(out / CARD_FILE)
     if memory is not None:
         for name, frames in (("train", splits.train), ("val", splits.val)):
-            remember(network, frames, memory / name)
+            remember(network, frames, memory / name, report=partial(report, f"memory of {name}"))
     task = ImitationTask(recipe, network, train=splits.train, val=splits.val, looking=looking)
-    trained = Trainer(task, Schedule.of(recipe), out, recipe=recipe.as_dict()).run(report)
+    trained = Trainer(task, Schedule.of(recipe), out, recipe=recipe.as_dict()).run(partial(report, stage))
     save_tensors(out / WEIGHTS_FILE, network.state_dict())
     has_eyes = looking != "nothing"
     disagreement = export_onnx(network, _examples(splits.val, "pictures" if has_eyes else "nothing"), out / ONNX_FILE)

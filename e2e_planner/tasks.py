@@ -14,7 +14,7 @@ from e2e_planner.dataset import Batch, FrameSet, Looking
 from e2e_planner.loss import planner_loss
 from e2e_planner.network import PlannerNetwork
 from e2e_planner.recipe import Recipe
-from e2e_planner.train import Move
+from e2e_planner.train import Move, Report
 from mimic_contracts.action_spec import CAR
 from perception.agent_boxes import Found, decode, merge
 from perception.loss import PictureLabels, picture_loss
@@ -123,7 +123,7 @@ def _driving_loss(
     return loss, terms
 
 
-def remember(network: PlannerNetwork, frames: FrameSet, home: Path) -> None:
+def remember(network: PlannerNetwork, frames: FrameSet, home: Path, *, report: Report) -> None:
     """Keep what the network's encoder finds in each usable frame, as it is without any variation: `frames.memory`.
 
     home: a directory for this encoder's memories, a file for each store's, which is taken as it is when it is there.
@@ -133,13 +133,13 @@ def remember(network: PlannerNetwork, frames: FrameSet, home: Path) -> None:
     for name, end in frames.parts:
         path = home / f"{name[:16]}_{end - begin}.npy"
         if not path.exists():
-            _encode(network, frames, np.arange(begin, end), path)
+            _encode(network, frames, np.arange(begin, end), path, report=report)
         frames.memory.append(np.load(path, mmap_mode="r"))
         begin = end
 
 
 @torch.no_grad()
-def _encode(network: PlannerNetwork, frames: FrameSet, indices: NDArray[np.int64], path: Path) -> None:
+def _encode(network: PlannerNetwork, frames: FrameSet, indices: NDArray[np.int64], path: Path, *, report: Report) -> None:
     """(N, places, channels) float16 of the usable frames `indices`, in a file that appears when it is whole."""
     network.eval()
     device, kept = next(network.parameters()).device, None
@@ -151,6 +151,7 @@ def _encode(network: PlannerNetwork, frames: FrameSet, indices: NDArray[np.int64
         if kept is None:
             kept = np.lib.format.open_memmap(partial, "w+", np.float16, (len(indices), *seen.shape[1:]))
         kept[start : start + len(chunk)] = seen.cpu().numpy()
+        report(start + len(chunk), len(indices), {})
     del kept  # to the disk
     partial.replace(path)
 

@@ -24,7 +24,7 @@ from mimic_contracts.errors import MimicError
 WARMUP_SHARE = 0.05
 MAX_GRADIENT_NORM = 1.0
 
-Report = Callable[[int, Mapping[str, float]], None]
+Report = Callable[[int, int, Mapping[str, float]], None]  # step, of how many, figures
 Data = TypeVar("Data")
 Move = Callable[[Any], Any]  # to the device that trains
 
@@ -109,7 +109,7 @@ class Trainer:
             self._load()
 
     def run(self, report: Report) -> Trained:
-        """Train to the last step; report is told the step and its figures. Raises MimicError when the loss is not finite."""
+        """Train to the last step; report is told of each. Raises MimicError when the loss is not finite."""
         schedule = self.schedule
         with ThreadPoolExecutor(1) as pool:
             upcoming = pool.submit(self.task.batch, self.step)
@@ -120,7 +120,7 @@ class Trainer:
                 self.step += 1
                 if self.step % schedule.val_every == 0 or self.step == schedule.steps:
                     figures |= self._validate()
-                report(self.step, figures)
+                report(self.step, schedule.steps, figures)
                 if self.step % schedule.checkpoint_every == 0 or self.step == schedule.steps:
                     self._save()
         self.network.load_state_dict(self._best)

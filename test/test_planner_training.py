@@ -51,7 +51,7 @@ def weights_of(recipe, store: Path, out: Path, report=lambda *_: None) -> bytes:
 
 
 def interrupt_at(step: int):
-    def report(at: int, _figures: object) -> None:
+    def report(at: int, _total: int, _figures: object) -> None:
         if at == step:
             raise KeyboardInterrupt
 
@@ -61,7 +61,9 @@ def interrupt_at(step: int):
 def test_a_run_holds_what_it_should(car_store: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     seen = []
-    card = train_run(car_recipe(twin=True), [car_store], _new(out), report=lambda stage, step, figures: seen.append((stage, step, "val_score" in figures)))
+    card = train_run(
+        car_recipe(twin=True), [car_store], _new(out), report=lambda stage, step, total, figures: seen.append((stage, step, "val_score" in figures))
+    )
     assert [entry for entry in seen if entry[0] == "planner"] == [("planner", step, step in (3, 6)) for step in range(1, 7)]
     assert ("twin", 6, True) in seen
     assert {p.name for p in out.iterdir()} == {RECIPE_FILE, WEIGHTS_FILE, ONNX_FILE, CARD_FILE, "twin"}
@@ -140,7 +142,7 @@ def test_a_directory_that_is_no_run_is_never_deleted(tmp_path: Path) -> None:
 def test_another_recipe_or_other_data_cannot_be_resumed(car_store: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        train_run(car_recipe(), [car_store], _new(out), report=lambda _, at, figures: interrupt_at(3)(at, figures))
+        train_run(car_recipe(), [car_store], _new(out), report=lambda _, at, total, figures: interrupt_at(3)(at, total, figures))
     with pytest.raises(MimicError, match="recipe"):
         check_recipe_matches(out, car_recipe(seed=5))
     check_recipe_matches(out, car_recipe())

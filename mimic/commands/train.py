@@ -21,7 +21,7 @@ from tqdm import tqdm
 from mimic_contracts.errors import MimicError, require_package
 
 if TYPE_CHECKING:
-    from e2e_planner.recipe import Recipe
+    from torch.utils.tensorboard import SummaryWriter
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     prepare_directory(args.out, resume=args.resume, overwrite=args.overwrite)
     if args.resume:
         check_recipe_matches(args.out, recipe)
-    progress = Progress(recipe, args.out / "tensorboard")
+    progress = Progress(args.out / "tensorboard")
     try:
         card = train_run(recipe, args.data, args.out, report=progress.report, encoder=args.encoder, rollout=rollout)
     except KeyboardInterrupt:
@@ -63,34 +63,34 @@ def run(args: argparse.Namespace) -> int:
 class Progress:
     """A progress bar on stderr and a TensorBoard log, for each network of the run in turn."""
 
-    def __init__(self, recipe: "Recipe", log_directory: Path) -> None:
-        self._recipe, self._log_directory = recipe, log_directory
+    def __init__(self, log_directory: Path) -> None:
+        self._log_directory = log_directory
         self._stage = ""
         self._bar: tqdm | None = None
+        self._writer: SummaryWriter | None = None
 
-    def report(self, stage: str, step: int, figures: Mapping[str, float]) -> None:
+    def report(self, stage: str, step: int, total: int, figures: Mapping[str, float]) -> None:
         """Show a step's figures."""
         if stage != self._stage:
             self.close()
-            from torch.utils.tensorboard import SummaryWriter
-
             self._stage = stage
-            self._writer = SummaryWriter(str(self._log_directory / stage), purge_step=step)
-            recipe, is_last_round = self._recipe, stage == "planner" and self._recipe.dagger.rounds > 0
-            is_corrected = is_last_round or (stage.startswith("round_") and stage != "round_0")
-            total = recipe.perception.steps if stage == "perception" else recipe.dagger.steps if is_corrected else recipe.steps
             self._bar = tqdm(desc=f"train {stage}", total=total, initial=step - 1, unit="step", file=sys.stderr, mininterval=1.0, dynamic_ncols=True)
+            if figures:
+                from torch.utils.tensorboard import SummaryWriter
+
+                self._writer = SummaryWriter(str(self._log_directory / stage), purge_step=step)
         assert self._bar is not None
-        if step % 10 == 0 or "val_score" in figures:
+        if self._writer is not None and (step % 10 == 0 or "val_score" in figures):
             for name, value in figures.items():
                 self._writer.add_scalar(name, value, step)
         if "val_score" in figures:
             self._bar.set_postfix(loss=f"{figures['loss']:.3f}", val=f"{figures['val_score']:.4f}")
-        self._bar.update(1)
+        self._bar.update(step - self._bar.n)
 
     def close(self) -> None:
         """End the bar and the log."""
         if self._bar is not None:
             self._bar.close()
+        if self._writer is not None:
             self._writer.close()
-            self._bar = None
+        self._bar = self._writer = None
