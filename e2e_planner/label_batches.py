@@ -1,13 +1,15 @@
 """Labels of a clip store become what perception heads learn from."""
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bag_tools.label_columns import LabelRows, label_image
-from mimic_contracts.labels import BEYOND_MM, LABEL_NUMBERS, LABEL_STRIDE, NOT_LABELLED, SKY_MM
+from mimic_contracts.labels import BEYOND_MM, LABEL_STRIDE, NOT_LABELLED, SKY_MM
 from mimic_contracts.rig import CameraSpec, Rig
 from mimic_contracts.scene import AGENT_KINDS
 from perception.agent_boxes import BOX_VALUES, AgentTargets, encode
@@ -43,21 +45,13 @@ class LabelSet:
 
     def situation(self, frames: NDArray[np.int64]) -> SituationLabels:
         """Of these frames. A light that no camera sees is not asked for."""
-        found = [(self._chunks[self._chunk[frame]], self._row[frame]) for frame in frames]
-        light = [_light(rows, i) for rows, i in found]
-        rule = [1 + int(rows.stop_rule[i]) if rows.known["stop_line_m"][i] else UNKNOWN for rows, i in found]
-        has_lead = [float(np.isfinite(rows.numbers["lead_gap_m"][i])) if rows.known["lead_gap_m"][i] else np.nan for rows, i in found]
-        number = {name: torch.tensor([float(rows.numbers[name][i]) for rows, i in found]) for name in LABEL_NUMBERS}
-        return SituationLabels(
-            light=torch.tensor(light),
-            rule=torch.tensor(rule),
-            line_m=number["stop_line_m"],
-            has_lead=torch.tensor(has_lead),
-            lead_gap_m=number["lead_gap_m"],
-            lead_mps=number["lead_speed_mps"],
-            limit_mps=number["speed_limit_mps"],
-            lane_m=torch.from_numpy(np.stack([rows.lane_m[i] for rows, i in found])),
-        )
+        return SituationLabels(**{name: values[frames] for name, values in self._situations.items()})
+
+    @cached_property
+    def _situations(self) -> dict[str, Tensor]:
+        """SituationLabels of all frames, once the last is added."""
+        parts = [_situations(rows) for rows in self._chunks]
+        return {name: torch.from_numpy(np.concatenate([part[name] for part in parts])) for name in parts[0]}
 
     def agents(self, frame: int, camera: str) -> NDArray[np.float32] | None:
         """(K, len(AGENT_COLUMNS)) road users that a camera sees, None where that is not known."""
@@ -91,8 +85,17 @@ class LabelSet:
         return PictureLabels(**{name: torch.from_numpy(array) for name, array in (dense | joined).items()})
 
 
-def _light(rows: LabelRows, i: int) -> int:
-    """Index in LIGHTS, UNKNOWN where nothing is known, or no camera sees it."""
-    if not rows.known["light"][i] or (rows.light[i] >= 0 and not rows.light_visible[i]):
-        return UNKNOWN
-    return 1 + int(rows.light[i])
+def _situations(rows: LabelRows) -> dict[str, NDArray[Any]]:
+    """SituationLabels of a clip's frames."""
+    is_hidden = (rows.light >= 0) & ~rows.light_visible
+    gap_m = rows.numbers["lead_gap_m"]
+    return {
+        "light": np.where(rows.known["light"] & ~is_hidden, 1 + rows.light.astype(np.int64), UNKNOWN),
+        "rule": np.where(rows.known["stop_line_m"], 1 + rows.stop_rule.astype(np.int64), UNKNOWN),
+        "line_m": rows.numbers["stop_line_m"],
+        "has_lead": np.where(rows.known["lead_gap_m"], np.isfinite(gap_m), np.nan).astype(np.float32),
+        "lead_gap_m": gap_m,
+        "lead_mps": rows.numbers["lead_speed_mps"],
+        "limit_mps": rows.numbers["speed_limit_mps"],
+        "lane_m": rows.lane_m,
+    }
