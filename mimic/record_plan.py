@@ -24,6 +24,7 @@ from mimic_sim.road_network import RoadNetwork
 from mimic_sim.route_spec import RouteSpec
 from mimic_sim.routing import random_way
 from mimic_sim.suite import load_suite
+from mimic_sim.town_layout import MAX_SEED
 from mimic_sim.world import load_road, world_on
 
 RIGS = {"mono": "simulator", "quad": "simulator_quad"}  # rig → vehicle
@@ -62,6 +63,8 @@ def jobs_of(args: argparse.Namespace) -> list[Job]:
     for option in ("seed", "vehicles", "pedestrians"):
         if (getattr(args, option) or 0) < 0:
             raise UsageError(f"--{option}: is {getattr(args, option)}, must not be negative")
+    if args.seed > MAX_SEED:
+        raise UsageError(f"--seed: is {args.seed}, must be 0 to {MAX_SEED}")
     drivers = _known("drivers", args.drivers, STYLES)
     jobs = _suite_jobs(args, drivers) if args.towns is None else _town_jobs(args, drivers)
     return jobs if args.policy is None else _by_learner(jobs, args)

@@ -216,6 +216,7 @@ def test_an_interrupted_recording_goes_on_to_the_same_bytes(tmp_path: Path, monk
         (["--vehicles", "-1"], "--vehicles: is -1"),
         (["--drivers", "calm,wild"], "--drivers: 'wild' is unknown, must be of: calm"),
         (["--jobs", "0"], "--jobs: is 0"),
+        (["--seed", "99999999999"], "--seed: is 99999999999, must be 0 to 2147483647"),
         (["--over-ros"], "--over-ros: records --rig mono at --image-rate 10"),
         (["--towns", "atlantis"], "--towns: "),
         (["--suite", "train"], "--towns, --suite: exactly one of them must be given"),
