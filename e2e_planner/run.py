@@ -68,12 +68,20 @@ def prepare_directory(out: Path, *, resume: bool, overwrite: bool) -> None:
 
 
 def train_run(
-    recipe: Recipe, data: Sequence[Path], out: Path, *, report: Report, encoder: Path | None = None, rollout: Rollout | None = None
+    recipe: Recipe,
+    data: Sequence[Path],
+    out: Path,
+    *,
+    report: Report,
+    encoder: Path | None = None,
+    begin: Path | None = None,
+    rollout: Rollout | None = None,
 ) -> dict[str, Any]:
     """Train the recipe's network (and its twin) on these stores into `out`; returns the card.
 
     out/ then holds recipe.yaml, weights.safetensors, model.onnx, card.json, and twin/ with the same; perception/ with the
-    weights and the card of the stage before, where the recipe has one, or a copy of that of the run `encoder`; round_0/ and so
+    weights and the card of the stage before, where the recipe has one, which begins with those of the run `begin`, or a copy of
+    that of the run `encoder`; round_0/ and so
     on with what imitation came to before each round of DAgger, whose drives `rollout` makes into a store. A stage that has
     its card is finished and left as it is. report is told 'perception', 'memory', 'planner', 'round_0' … or 'twin', the
     step, of how many, and its figures. Raises MimicError when perception does not pass the recipe's gate.
@@ -90,9 +98,9 @@ def train_run(
     looking: Looking = "pictures"
     memory = None
     if recipe.perception.steps:
-        if encoder is not None and not (out / PERCEPTION_DIRECTORY).exists():
-            shutil.copytree(encoder / PERCEPTION_DIRECTORY, out / PERCEPTION_DIRECTORY, ignore=lambda *_: [MEMORY_DIRECTORY])
-        learn_to_see(recipe, network, out / PERCEPTION_DIRECTORY, splits, report=partial(report, "perception"))
+        if encoder is not None and not (out / PERCEPTION_DIRECTORY / CARD_FILE).exists():
+            _take_perception(encoder / PERCEPTION_DIRECTORY, out / PERCEPTION_DIRECTORY)
+        learn_to_see(recipe, network, out / PERCEPTION_DIRECTORY, splits, begin=begin, report=partial(report, "perception"))
         looking, memory = "memory", (encoder or out) / PERCEPTION_DIRECTORY / MEMORY_DIRECTORY
     for number in range(recipe.dagger.rounds):
         if rollout is None:
@@ -114,10 +122,13 @@ def new_network(recipe: Recipe, train: FrameSet, *, has_eyes: bool = True) -> Pl
     return make_network(recipe, make_head(train.spec, recipe.network, anchors), has_eyes=has_eyes)
 
 
-def learn_to_see(recipe: Recipe, network: PlannerNetwork, out: Path, splits: Splits, *, report: Callable[..., None]) -> None:
+def learn_to_see(recipe: Recipe, network: PlannerNetwork, out: Path, splits: Splits, *, report: Callable[..., None], begin: Path | None = None) -> None:
     """Train, or load, what comes before the head, and leave it as it is from here on; raises MimicError below the gate."""
     out.mkdir(exist_ok=True)
     if not (out / CARD_FILE).exists():
+        begun_with = "" if begin is None else load_card(begin / PERCEPTION_DIRECTORY / CARD_FILE)["weights_hash"]
+        if begin is not None:
+            _load_seeing(network, begin / PERCEPTION_DIRECTORY / WEIGHTS_FILE)
         settings = recipe.perception
         schedule = dataclasses.replace(Schedule.of(recipe), steps=settings.steps, learning_rate=settings.learning_rate)
         task = PerceptionTask(recipe, network, train=splits.train, val=splits.val)
@@ -132,6 +143,7 @@ def learn_to_see(recipe: Recipe, network: PlannerNetwork, out: Path, splits: Spl
             "data": dict(splits.described),
             "scores": scores,
             "weights_hash": file_hash(out / WEIGHTS_FILE),
+            "begun_with": begun_with,
         }
         save_card(out, card)
         (out / STATE_FILE).unlink(missing_ok=True)
@@ -141,12 +153,26 @@ def learn_to_see(recipe: Recipe, network: PlannerNetwork, out: Path, splits: Spl
             f"{out}: of lights and stop lines within {GATE_M:g} m only {share:.3f} are right on val, the gate is {recipe.perception.gate}: "
             "more data or perception.steps, or a lower perception.gate in the recipe"
         )
-    weights = load_tensors(out / WEIGHTS_FILE)
-    missing, unexpected = network.load_state_dict(weights, strict=False)
-    if unexpected or not all(name.startswith(HEAD) for name in missing):
-        raise MimicError(f"{out / WEIGHTS_FILE}: is of another network than the recipe's: give the run of a recipe with the same rig and network")
+    _load_seeing(network, out / WEIGHTS_FILE)
     for part in network.seeing_parts():
         part.requires_grad_(False)
+
+
+def _take_perception(source: Path, target: Path) -> None:
+    """Copy a finished stage, its card last; raises MimicError when it is none."""
+    load_card(source / CARD_FILE)
+    target.mkdir(exist_ok=True)
+    for name in (WEIGHTS_FILE, PERCEPTION_ONNX_FILE, CARD_FILE):
+        shutil.copyfile(source / name, target / name)
+
+
+def _load_seeing(network: PlannerNetwork, path: Path) -> None:
+    """Take all weights but the head's; raises MimicError when they are another network's."""
+    weights, own = load_tensors(path), network.state_dict()
+    wanted = {name: tensor.shape for name, tensor in own.items() if not name.startswith(HEAD)}
+    if {name: tensor.shape for name, tensor in weights.items()} != wanted:
+        raise MimicError(f"{path}: is of another network than the recipe's: give the run of a recipe with the same rig, inputs and network")
+    network.load_state_dict(own | weights)
 
 
 def _imitate(

@@ -87,6 +87,8 @@ def test_labels_become_what_the_heads_learn(labelled: Path) -> None:
     assert situation.has_lead.tolist() == [0.0, 1.0, 0.0, 1.0] and torch.isnan(situation.line_m).tolist() == [True, False, False, False]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_it_learns_to_perceive_before_it_learns_to_drive(labelled: Path, tmp_path: Path) -> None:
     out, stages = tmp_path / "run", []
     out.mkdir()
@@ -119,6 +121,26 @@ def test_it_learns_to_perceive_before_it_learns_to_drive(labelled: Path, tmp_pat
     taught = store.labels(np.arange(store.meta.frame_count))
     assert all(source.startswith("teacher:") for source in taught.source) and np.isfinite(taught.lane_m).all()
     FrameSet(open_stores([unlabelled], seeing_recipe()), "val", seeing_recipe())  # and it can be learned from
+
+
+@pytest.mark.usefixtures("without_export")
+def test_perception_goes_on_where_another_run_ended(labelled: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for out in (first, second):
+        out.mkdir()
+    recipe = seeing_recipe(twin=False)
+    train_run(recipe, [labelled], first, report=quiet)
+    train_run(recipe, [labelled], second, report=quiet, begin=first)
+    cards = [json.loads((out / "perception" / CARD_FILE).read_text()) for out in (first, second)]
+    assert cards[1]["begun_with"] == cards[0]["weights_hash"] != cards[1]["weights_hash"] and cards[0]["begun_with"] == ""
+    assert cards[1]["scores"]["val_loss"] < cards[0]["scores"]["val_loss"]
+
+    other = tmp_path / "other"
+    other.mkdir()
+    with pytest.raises(MimicError, match="is of another network than the recipe's"):
+        train_run(seeing_recipe(has_route_points=False, twin=False), [labelled], other, report=quiet, begin=first)
+    with pytest.raises(MimicError, match=r"nowhere.*cannot be read"):
+        train_run(recipe, [labelled], other, report=quiet, encoder=tmp_path / "nowhere")
 
 
 def test_a_teacher_says_only_what_it_is_sure_of() -> None:
