@@ -56,6 +56,7 @@ setup(
         (f"share/{NAME}", ["package.xml"]),
         *files_of("launch"),
         *files_of("config"),
+        *files_of("models"),
     ],
     install_requires=["numpy", "pyyaml", "opencv-python-headless", "rosbags", "tqdm"],
     extras_require={

@@ -5,27 +5,53 @@ from importlib import import_module
 from pathlib import Path
 
 from e2e_planner.baselines import ConstantVelocity, HoldLast
-from e2e_planner.rule_based import RoutePursuit, RuleBasedOracle, RuleBasedPerceived
+from e2e_planner.rule_based import RoutePursuit, RuleBasedOracle
+from mimic_contracts.config import models_dir
 from mimic_contracts.errors import MimicError
 from mimic_contracts.policy import Policy
+
+PERCEIVED = "rule_based_perceived"
+ITS_MODEL = "tiny"  # of models/, with whose perception it sees, unless it is told another run
+
+
+def is_perceived(text: str) -> bool:
+    """Whether a text names the rule-based planner that sees: PERCEIVED, or PERCEIVED:RUN."""
+    return text.partition(":")[0] == PERCEIVED
+
+
+def perceived_run(text: str) -> Path:
+    """The run directory that such a text means."""
+    return Path(text.partition(":")[2] or models_dir() / ITS_MODEL)
+
+
+def _load_perceived(text: str = PERCEIVED, *, provider: str = "CPUExecutionProvider") -> Policy:
+    run = perceived_run(text)
+    if not (run / "perception").is_dir():
+        raise MimicError(f"{PERCEIVED}: {run} has no perception/: train one with `mimic train town …`, or name it: {PERCEIVED}:RUN")
+    from e2e_planner.rule_perceived import RuleBasedPerceived  # a user's own planner needs no ONNX Runtime
+
+    return RuleBasedPerceived(run, provider=provider)
+
 
 BUILT_IN: dict[str, Callable[[], Policy]] = {
     "constant_velocity": ConstantVelocity,
     "hold_last": HoldLast,
     "route_pursuit": RoutePursuit,
     "rule_based_oracle": RuleBasedOracle,
-    "rule_based_perceived": RuleBasedPerceived,
+    PERCEIVED: _load_perceived,
 }
-FORMS = f"a run directory, an .onnx file with its card, module:Class, or one of {', '.join(BUILT_IN)}"
+FORMS = f"a run directory, an .onnx file with its card, module:Class, {PERCEIVED}:RUN, or one of {', '.join(BUILT_IN)}"
 
 
 def load_policy(text: str, *, provider: str = "CPUExecutionProvider") -> Policy:
     """The planner that `text` names: FORMS. Raises MimicError with what is allowed."""
+    if is_perceived(text):
+        return _load_perceived(text, provider=provider)
     if text in BUILT_IN:
         return BUILT_IN[text]()
     path = Path(text)
     if path.is_dir() or path.suffix == ".onnx":
-        from e2e_planner.onnx_policy import OnnxPolicy  # a user's own planner needs no ONNX Runtime
+        from e2e_planner.onnx_policy import OnnxPolicy
 
         return OnnxPolicy(path, provider=provider)
     if ":" in text:

@@ -207,11 +207,3 @@ class RuleBasedOracle(RoutePursuit):
             path,
             self._roll(observation, speed_mps, limit, leads=(*leads[:NEAREST_LEADS], *coming[:NEAREST_LEADS]), stop_m=stop_m, duration_s=CAR.times_s[-1]),
         )
-
-
-class RuleBasedPerceived(RuleBasedOracle):
-    """`rule_based_perceived`: the same planner, whose scene comes from perception heads, never from the simulator."""
-
-    needs_scene = False
-    model_id = "rule_based_perceived"
-    scene_source = "perception heads make it from the pictures, and come with a perception checkpoint; rule_based_oracle drives by the simulator's truth"

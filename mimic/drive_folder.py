@@ -22,6 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from e2e_planner.policies import is_perceived, perceived_run
 from mimic_contracts.config import config_dir
 from mimic_contracts.errors import MimicError, UsageError, require_package
 from mimic_sim.drive_result import TRACE_SUFFIX
@@ -113,18 +114,23 @@ def simulator_hash() -> str:
 
 
 def policy_hash(policy: str) -> str:
-    """Hash over the files that a policy is: its model, the module of its class, or the source code of the built-in ones."""
+    """Hash over the files that a policy is: its model, the module of its class, or the source code of the built-in ones and
+    the perception that they see with."""
     path, (module, colon, _) = Path(policy), policy.partition(":")
-    if path.is_dir():
-        files = [*path.glob("*.onnx"), *path.glob("*.json")]
+    root = Path(__file__).parents[1]
+    if is_perceived(policy):
+        seeing = perceived_run(policy) / "perception"
+        files = [*sorted((root / "e2e_planner").rglob("*.py")), root / "perception" / "agent_boxes.py", seeing / "perception.onnx", seeing / "card.json"]
+    elif path.is_dir():
+        files = sorted([*path.glob("*.onnx"), *path.glob("*.json")])
     elif path.is_file():
         files = [path]
     elif colon:
         spec = find_spec(module)
         files = [] if spec is None or spec.origin is None else [Path(spec.origin)]
     else:
-        files = list((Path(__file__).parents[1] / "e2e_planner").rglob("*.py"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()[:16]
+        files = sorted((root / "e2e_planner").rglob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def link_drive(source: Path, target: Path) -> None:

@@ -21,6 +21,11 @@ def config_dir() -> Path:
     raise MimicError(f"config/rigs was not found above {Path(__file__).parent}: reinstall mimic_drive")
 
 
+def models_dir() -> Path:
+    """The directory models/ beside config/, of trained models that come with the project; it need not be there."""
+    return config_dir().parent / "models"
+
+
 def resolve_config(kind: str, name_or_path: str | Path) -> Path:
     """Path of a configuration file given as a path or as the name of one in config/<kind>/.
 

@@ -2,7 +2,10 @@
 
 semantic_miou: mean over the classes that occur of intersection over union, all cameras' places together. depth_abs_rel: mean of
 abs(d − d*)/d* nearer than DEPTH_M (Eigen et al. 2014). ap_GROUP: average precision with matches by the distance of middles on
-the ground, mean over MATCH_M (nuScenes, Caesar et al. 2020), of road users within AGENTS_M, all cameras together.
+the ground, mean over MATCH_M (nuScenes, Caesar et al. 2020), of road users within AGENTS_M, all cameras together. What a tracker
+has to know of them: score_GROUP: from which on findings count, for the best F1 with matches by BEST_WITHIN_M;
+agent_range_error_share, agent_speed_error_mps: root mean square of the vehicles', those that move for the speed, of the most
+certain one that is found at about the place.
 light_accuracy_A_B_m, line_accuracy_A_B_m: share of frames with the right light, and with a stop line of the right rule at the
 right distance, to LINE_SHARE or LINE_M, of those with a line A to B metres before the bumper.
 """
@@ -20,6 +23,10 @@ DEPTH_M, AGENTS_M = 80.0, 60.0
 MATCH_M = (0.5, 1.0, 2.0, 4.0)
 BANDS_M = ((0.0, 20.0), (20.0, 40.0), (40.0, 80.0))
 GATE_M = 40.0
+BEST_WITHIN_M = 4.0
+PLACE_SHARE, ASIDE_SHARE = 0.35, 0.05  # of its distance, within which one is found along the ray and across it; at least:
+PLACE_M, ASIDE_M = 3.0, 1.0
+MOVING_MPS = 1.0
 LINE_SHARE, LINE_M = 0.1, 1.5
 GROUPS = {"vehicle": ("car", "van", "truck", "bus"), "bicycle": ("bicycle",), "pedestrian": ("pedestrian",)}
 
@@ -84,7 +91,11 @@ class Quality:
         for group, kinds in GROUPS.items():
             precision = self._average_precision([AGENT_KINDS.index(kind) for kind in kinds])
             if precision is not None:
-                figures[f"ap_{group}"] = precision
+                figures[f"ap_{group}"], figures[f"score_{group}"] = precision
+        errors = np.concatenate([np.zeros((0, 2)), *(_vehicle_errors(truth, found) for truth, found in self._agents)])
+        for name, values in zip(("agent_range_error_share", "agent_speed_error_mps"), errors.T, strict=True):
+            if np.isfinite(values).any():
+                figures[name] = float(np.sqrt(np.nanmean(values**2)))
         for name, pairs in (("light", self._lights), ("line", self._lines)):
             for low, high in (*BANDS_M, (0.0, GATE_M)):
                 right = [is_right for d, is_right in pairs if low <= d < high]
@@ -94,8 +105,8 @@ class Quality:
             figures["lead_gap_error_m"] = float(np.mean(self._leads))
         return figures
 
-    def _average_precision(self, kinds: Sequence[int]) -> float | None:
-        """Mean over MATCH_M; None when there is nobody of these kinds."""
+    def _average_precision(self, kinds: Sequence[int]) -> tuple[float, float] | None:
+        """Mean over MATCH_M, and the score of the best F1; None when there is nobody of these kinds."""
         total, chunks = 0, []
         for truth, found in self._agents:
             of_kind = truth[np.isin(truth[:, COLUMN["kind"]], kinds) & (_away_m(truth) < AGENTS_M)]
@@ -104,11 +115,15 @@ class Quality:
             chunks.append((of_kind, found.rows[is_said], found.scores[is_said]))
         if not total:
             return None
-        return float(np.mean([_average_precision(chunks, total, within_m=within_m) for within_m in MATCH_M]))
+        precision = float(np.mean([_average_precision(_ranked(chunks, within_m=within_m)[1], total) for within_m in MATCH_M]))
+        scores, right = _ranked(chunks, within_m=BEST_WITHIN_M)
+        f1 = 2.0 * right / (np.arange(1, len(right) + 1) + total)
+        return precision, float(scores[int(f1.argmax())]) if len(scores) else 1.0
 
 
-def _average_precision(frames: Sequence[tuple[Array, Array, Array]], total: int, *, within_m: float) -> float:
-    """Area under the interpolated precision over recall. Who need not be found is neither right nor wrong."""
+def _ranked(frames: Sequence[tuple[Array, Array, Array]], *, within_m: float) -> tuple[Array, Array]:
+    """Scores (N,) of what was found, falling, and how many of those so far are right. Who need not be found is neither right
+    nor wrong."""
     scores, hits = [], []
     for truth, said, confidence in frames:
         taken = np.zeros(len(truth), bool)
@@ -124,11 +139,35 @@ def _average_precision(frames: Sequence[tuple[Array, Array, Array]], total: int,
             scores.append(confidence[i])
             hits.append(is_hit)
     order = np.argsort(-np.array(scores), kind="stable")
-    right = np.cumsum(np.array(hits, np.float64)[order])
+    return np.array(scores, np.float64)[order], np.cumsum(np.array(hits, np.float64)[order])
+
+
+def _average_precision(right: Array, total: int) -> float:
+    """Area under the interpolated precision over recall."""
     if not len(right):
         return 0.0
     precision = np.maximum.accumulate((right / np.arange(1, len(right) + 1))[::-1])[::-1]
     return float(np.sum(np.diff(right / total, prepend=0.0) * precision))
+
+
+def _vehicle_errors(truth: Array, found: Found) -> Array:
+    """(M, 2) of the vehicles that are found: the error of the distance, over the distance, and of the speed, m/s, NaN where it
+    stands or nothing is known."""
+    vehicles = [AGENT_KINDS.index(kind) for kind in GROUPS["vehicle"]]
+    due = truth[np.isin(truth[:, COLUMN["kind"]], vehicles) & (_away_m(truth) < AGENTS_M) & (truth[:, COLUMN["visible"]] > 0.0)]
+    said = found.rows[np.isin(found.rows[:, COLUMN["kind"]], vehicles)]
+    if not len(due) or not len(said):
+        return np.zeros((0, 2))
+    places, range_m = [rows[:, [COLUMN["x_m"], COLUMN["y_m"]]] for rows in (due, said)], _away_m(due).clip(1.0)
+    away = places[1] - places[0][:, None]
+    ray = places[0] / range_m[:, None]
+    along_m, aside_m = np.einsum("dfk,dk->df", away, ray), np.abs(np.einsum("dfk,dk->df", away, np.stack([-ray[:, 1], ray[:, 0]], axis=1)))
+    is_there = (np.abs(along_m) < np.maximum(PLACE_M, PLACE_SHARE * range_m)[:, None]) & (aside_m < (ASIDE_M + ASIDE_SHARE * range_m)[:, None])
+    first = is_there.argmax(axis=1)[is_there.any(axis=1)]  # what is found is in order of its score
+    rows = np.flatnonzero(is_there.any(axis=1))
+    true_mps = due[rows, COLUMN["speed_mps"]]
+    speed = np.where(true_mps > MOVING_MPS, said[first, COLUMN["speed_mps"]] - true_mps, np.nan)
+    return np.stack([along_m[rows, first] / range_m[rows], speed], axis=1)
 
 
 def _away_m(rows: Array) -> Array:

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mimic_contracts.config import build, config_dir, load_yaml, resolve_config
+from mimic_contracts.config import build, config_dir, load_yaml, models_dir, resolve_config
 from mimic_contracts.errors import ContractError, MimicError
 from mimic_contracts.parameters import parameter, parameters_from, parameters_from_file
 from mimic_contracts.rig import CameraSpec, Mounting, Rig, load_rig
@@ -46,6 +46,10 @@ def test_configuration_is_found_by_name_by_file_name_and_by_path(tmp_path, monke
     assert resolve_config("rigs", "mono") == resolve_config("rigs", "mono.yaml") == resolve_config("rigs", expected) == expected
     own = written(tmp_path / "own.yaml", {})
     assert resolve_config("rigs", own) == own
+
+
+def test_models_lie_beside_the_configuration():
+    assert models_dir().parent == config_dir().parent and models_dir().name == "models"
 
 
 def test_unknown_configuration_lists_the_known():

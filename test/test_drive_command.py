@@ -51,6 +51,8 @@ def drive(out: Path, suite: Path, *given: str, policy: str = "drive_policies:Slo
         (["--jobs", "0"], "--jobs: is 0, must be at least 1"),
         (["--budget-s", "nan"], "--budget-s: is nan, must be over 0"),
         (["--baselines", "hold_last,luck"], "--baselines: 'luck' is unknown, must be of: constant_velocity"),
+        (["--baselines", "rule_based_perceived:atlantis"], "--baselines: rule_based_perceived: atlantis has no perception/"),
+        (["--baselines", "rule_based_perceived:a,rule_based_perceived:b"], "must name each once"),
         (["--policy", "luck"], "--policy: policy: 'luck' is not a run directory"),
         (["--policy", "drive_policies:Luck"], "has no class 'Luck'"),
         (["--policy", "drive_policies:Unborn"], "'drive_policies:Unborn' cannot be made: RuntimeError: no model"),

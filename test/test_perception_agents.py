@@ -118,6 +118,17 @@ def test_average_precision_counts_what_is_missed_and_what_is_made_up() -> None:
     assert quality.figures()["ap_vehicle"] == pytest.approx((0.5 + 0.5 + 0.5 + 1.0) / 4.0)
 
 
+def test_what_a_tracker_has_to_know_is_measured() -> None:
+    quality = Quality()
+    truth = [np.stack([agent(10.0, 0.0, track=1.0, speed_mps=5.0), agent(30.0, 3.0, track=2.0, speed_mps=0.0)])]
+    said = np.stack([agent(11.0, 0.0, speed_mps=4.0), agent(33.0, 3.3, speed_mps=1.0), agent(60.0, 3.0), agent(20.0, -8.0)]).astype(np.float64)
+    quality.add_agents(truth, Found(rows=said, scores=np.array([0.9, 0.8, 0.4, 0.3])))
+    figures = quality.figures()
+    assert figures["agent_range_error_share"] == pytest.approx(0.1, rel=0.02)
+    assert figures["agent_speed_error_mps"] == pytest.approx(1.0)  # of the one that moves
+    assert figures["score_vehicle"] == 0.8 and "score_pedestrian" not in figures
+
+
 def test_the_gate_asks_for_lights_and_lines_near_by() -> None:
     quality = Quality()
     quality.add_lights(np.array([True, False, True, False]), np.array([5.0, 30.0, np.nan, 70.0]))

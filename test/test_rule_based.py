@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rule_helpers import VEHICLE, agent, bend, drive, lane, light, seen_from, stop_line, straight
 
 from e2e_planner.policies import load_policy
-from e2e_planner.rule_based import RoutePursuit, RuleBasedOracle, RuleBasedPerceived
+from e2e_planner.rule_based import RoutePursuit, RuleBasedOracle
 from mimic_contracts.errors import MimicError
 from mimic_contracts.observation import EgoState, Observation
 from mimic_contracts.policy import Policy
@@ -47,11 +47,11 @@ def assert_drivable(plan):
 
 
 def test_built_in_names_are_policies():
-    for name, kind in (("route_pursuit", RoutePursuit), ("rule_based_oracle", RuleBasedOracle), ("rule_based_perceived", RuleBasedPerceived)):
+    for name, kind in (("route_pursuit", RoutePursuit), ("rule_based_oracle", RuleBasedOracle)):
         policy = load_policy(name)
         assert isinstance(policy, kind)
         assert isinstance(policy, Policy)
-    assert (RoutePursuit.needs_scene, RuleBasedOracle.needs_scene, RuleBasedPerceived.needs_scene) == (True, True, False)
+        assert policy.needs_scene
 
 
 def test_reaches_the_limit_and_keeps_the_lane():
@@ -192,8 +192,6 @@ def test_errors_say_what_is_missing():
         RuleBasedOracle().plan(observation(road(lanes=(ONCOMING,))))
     with pytest.raises(MimicError, match="needs_scene"):
         RuleBasedOracle().plan(observation(None))
-    with pytest.raises(MimicError, match="perception checkpoint"):
-        RuleBasedPerceived().plan(observation(None))
     with pytest.raises(MimicError, match="no speed"):
         RoutePursuit().plan(Observation(stamp_ns=0, frames={}, scene=road()))
 

@@ -6,10 +6,11 @@
     mimic drive --policy out/run --suite course_day --over-ros --out out/drive_ros
     mimic drive --policy out/run --route out/drive/routes/day_s1.parquet      is this drive made again, byte for byte?
 
-POLICY is a run directory, an .onnx file with its card, expert, rule_based_oracle, rule_based_perceived, route_pursuit,
-constant_velocity, hold_last, or module:Class. Routes are driven in --jobs processes at once, with the same results for
-any number of them. A policy that raises, or thinks for longer than --budget-s, or a town that is not there fails the route, and the run goes on; when
-SUMO dies, the route is repeated once. What was finished survives an interruption, and --resume goes on from there.
+POLICY is a run directory, an .onnx file with its card, expert, rule_based_oracle, rule_based_perceived:RUN (it sees with the
+perception of a run directory; without :RUN with that of models/tiny), route_pursuit, constant_velocity, hold_last, or
+module:Class. Routes are driven in --jobs processes at once, with the same results for any number of them. A policy that
+raises, or thinks for longer than --budget-s, or a town that is not there fails the route, and the run goes on; when SUMO
+dies, the route is repeated once. What was finished survives an interruption, and --resume goes on from there.
 
 OUT holds score.json (flat keys with units, defined in report.html), run.json (what was asked for), routes/ROUTE.parquet
 (one row a tick and what the judge noted; beside it the trace of who was around), the same in expert/ of the expert's
@@ -32,7 +33,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from e2e_planner.policies import BUILT_IN, load_policy
+from e2e_planner.policies import BUILT_IN, PERCEIVED, is_perceived, load_policy
 from mimic.drive_folder import DriveFolder, link_drive, policy_hash, simulator_hash
 from mimic.drive_jobs import EXPERT, drive_job, failed_drive, film_job
 from mimic.drive_replay import replay
@@ -51,7 +52,7 @@ from mimic_sim.world import COMPLETED, load_road
 ROUTES, FILMS = "routes", "films"  # directories
 VIDEOS = ("failed", "all", "none")
 BLINDED = tuple(pictures for pictures in engine.PICTURES if pictures != "as_is")
-BASELINES_HELP = f"{', '.join(BUILT_IN)}; or {', '.join(BLINDED)}: the policy itself with such pictures"
+BASELINES_HELP = f"{', '.join(BUILT_IN)}, {PERCEIVED}:RUN; or {', '.join(BLINDED)}: the policy itself with such pictures"
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total} [{elapsed}<{remaining}]"
 Figures = dict[str, dict[str, float]]  # route id → figures of score_route
 
@@ -95,9 +96,11 @@ def validate(args: argparse.Namespace) -> list[int]:
         raise UsageError(f"--jobs: is {args.jobs}, must be at least 1")
     if not args.budget_s > 0.0:
         raise UsageError(f"--budget-s: is {args.budget_s}, must be over 0")
-    unknown = [name for name in _baselines(args) if name not in (*BUILT_IN, *BLINDED)]
+    unknown = [text for text in _baselines(args) if text not in (*BUILT_IN, *BLINDED) and not is_perceived(text)]
     if unknown:
-        raise UsageError(f"--baselines: '{', '.join(unknown)}' is unknown, must be of: {', '.join((*BUILT_IN, *BLINDED))}")
+        raise UsageError(f"--baselines: '{', '.join(unknown)}' is unknown, must be of: {', '.join((*BUILT_IN, f'{PERCEIVED}:RUN', *BLINDED))}")
+    if len({_name(text) for text in _baselines(args)}) < len(_baselines(args)):
+        raise UsageError(f"--baselines: is '{args.baselines}', must name each once: their drives and figures lie under their names, without a RUN")
     if args.pictures in _baselines(args):
         raise UsageError(f"--baselines: '{args.pictures}' is what the policy itself sees (--pictures): leave it out")
     if args.over_ros and args.policy == EXPERT:
@@ -112,7 +115,7 @@ def validate(args: argparse.Namespace) -> list[int]:
 def run(args: argparse.Namespace) -> int:
     """Drive all routes, write the results, print score.json; or drive one again."""
     seeds = validate(args)
-    _check_policy(args)
+    _check_policies(args)
     if args.route is not None:
         return replay(args.route, args.policy, pictures=args.pictures, budget_s=args.budget_s, over_ros=args.over_ros)
     suite = load_suite(args.suite)
@@ -133,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
     folder.begin(card, resume=args.resume)
     started_s = time.monotonic()
     drivers = {ROUTES: Driver(args.policy, args.pictures), EXPERT: Driver(EXPERT)}
-    drivers |= {name: Driver(args.policy, name) if name in BLINDED else Driver(name) for name in _baselines(args) if name != args.policy}
+    drivers |= {_name(text): Driver(args.policy, text) if text in BLINDED else Driver(text) for text in _baselines(args) if text != args.policy}
     try:
         _drive_all(args, folder, drivers, routes)
         drives, score = _score(folder, drivers, routes)
@@ -154,14 +157,24 @@ def _baselines(args: argparse.Namespace) -> list[str]:
     return args.baselines.split(",") if args.baselines else []
 
 
-def _check_policy(args: argparse.Namespace) -> None:
-    """Raise UsageError, before anything is driven, where there is no such policy."""
-    if args.policy == EXPERT:
-        return
-    try:
-        load_policy(args.policy)
-    except MimicError as error:
-        raise UsageError(f"--policy: {error}; or {EXPERT}") from error
+def _name(baseline: str) -> str:
+    """Under which its drives and figures lie: the same, whatever it sees with."""
+    return PERCEIVED if is_perceived(baseline) else baseline
+
+
+def _check_policies(args: argparse.Namespace) -> None:
+    """Raise UsageError, before anything is driven, where there is no such policy or baseline."""
+    if args.policy != EXPERT:
+        try:
+            load_policy(args.policy)
+        except MimicError as error:
+            raise UsageError(f"--policy: {error}; or {EXPERT}") from error
+    for text in _baselines(args):
+        try:
+            if text not in BLINDED:
+                load_policy(text)
+        except MimicError as error:
+            raise UsageError(f"--baselines: {error}") from error
 
 
 def _routes(suite: Suite, seeds: Sequence[int]) -> list[RouteSpec]:
