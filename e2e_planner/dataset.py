@@ -35,7 +35,7 @@ Looking = Literal["pictures", "memory", "nothing"]  # at the pictures, at what t
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """pictures: one (N, 6, H, W) uint8 a camera, or none; seen: (N, places, channels) float32 of `PlannerNetwork.encode`, or
+    """pictures: one (N, 6, H, W) uint8 a camera, or none; seen: (N, values) float32 of `PlannerNetwork.encode`, or
     None; ego: (N, 2·E) float32; route: (N, route_inputs) float32; targets: (N, T, C) float32."""
 
     pictures: tuple[Tensor, ...]
@@ -49,7 +49,7 @@ class FrameSet:
     """The frames of one split that have a target: JPEGs in memory, signals and targets as arrays.
 
     labels: of all frames, for a recipe with perception, else None; parts: of each store with such frames, its hash and where its
-    usable frames end; memory: of each part (usable, places, channels) float16, what an encoder found in them, once somebody
+    usable frames end; memory: of each part (usable, values) float16, what an encoder found in them, once somebody
     has kept it here; data_hash: of the stores. Raises MimicError when the split has no frame that can be used, or labels are
     missing.
     """

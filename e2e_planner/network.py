@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from e2e_planner.plan_heads import Head, PathSpeedHead
 from e2e_planner.recipe import EGO_SCALES, Network, Recipe, route_inputs
-from e2e_planner.views import FlatView, TokenView
+from e2e_planner.views import FlatView, TokenView, flat_tokens
 from mimic_contracts.rig import Rig
 from perception.encoder import Encoder, EncoderConfig
 from perception.heads import NECK_STAGES, Neck, PictureHeads
+from perception.points import Points, point_values
 from perception.situation import QUESTIONS, SituationHead, metres
 
 PLANNING = ("path", "speed")
@@ -48,8 +49,8 @@ class PlannerNetwork(nn.Module):
             places = sum(-(-c.height_px // stride) * -(-c.width_px // stride) for c in rig.cameras)
             if sizes.tokens:
                 self.neck = Neck(sizes.widths[-NECK_STAGES:], sizes.tokens, len(rig.cameras))
-                self.view = TokenView(sizes, QUERIES, places=places, told=told)
-                self.picture_heads, self.situation = PictureHeads(len(rig.cameras)), SituationHead(sizes.width)
+                self.view = TokenView(sizes, QUERIES, places=places, point_values=point_values(len(rig.cameras)), told=told)
+                self.picture_heads, self.points, self.situation = PictureHeads(len(rig.cameras)), Points(rig), SituationHead(sizes.width)
             else:
                 self.view = FlatView(sizes, channels_in=config.channels_out, places=places, told=told)
         self.head = head
@@ -59,21 +60,24 @@ class PlannerNetwork(nn.Module):
         return self.decide(self.encode(pictures), ego, route)
 
     def encode(self, pictures: tuple[Tensor, ...]) -> Tensor | None:
-        """What is seen: (N, places, channels); None without eyes."""
+        """What is seen: with perception heads (N, values) of `flat_tokens`, else (N, places, channels); None without eyes."""
         if not self.cameras:
             return None
-        pyramids = [self.encoder.pyramid(picture, camera) for camera, picture in enumerate(pictures)]
-        return gather([pyramid[-1] if self.neck is None else self.neck.tokens(pyramid, camera) for camera, pyramid in enumerate(pyramids)])
+        if self.has_perception:
+            return self.perceive(pictures)[0]
+        maps = [self.encoder(picture, camera) for camera, picture in enumerate(pictures)]
+        return torch.cat([features.flatten(2) for features in maps], 2).transpose(1, 2)
 
     def perceive(self, pictures: tuple[Tensor, ...]) -> tuple[Tensor, list[dict[str, Tensor]]]:
         """As `encode`, and beside it what the picture heads say of each camera."""
         assert self.neck is not None
-        tokens, said = [], []
+        tokens, fine, said = [], [], []
         for camera, picture in enumerate(pictures):
             pyramid = self.encoder.pyramid(picture, camera)
             tokens.append(self.neck.tokens(pyramid, camera))
-            said.append(self.picture_heads(self.neck.fine(pyramid, tokens[-1], camera), camera))
-        return gather(tokens), said
+            fine.append(self.neck.fine(pyramid, tokens[-1], camera))
+            said.append(self.picture_heads(fine[-1], camera))
+        return flat_tokens(tokens, self.points(fine, said)), said
 
     def decide(self, seen: Tensor | None, ego: Tensor, route: Tensor) -> dict[str, Tensor]:
         """From what is seen to the outputs."""
@@ -137,11 +141,6 @@ class DeployedPerception(nn.Module):
         places = [(s["semantic"].softmax(1), s["log_depth"][:, 0].exp(), s["heat"].sigmoid(), s["boxes"]) for s in said]
         lead = torch.stack([found["has_lead"].sigmoid(), metres(found["lead_gap"]), found["lead_mps"]], 1)
         return (*chain(*places), found["light"].softmax(1), found["rule"].softmax(1), metres(found["line"]), lead, found["lane_m"])
-
-
-def gather(maps: list[Tensor]) -> Tensor:
-    """Feature maps (N, C, h, w) of the cameras → (N, places, C), camera after camera, row after row."""
-    return torch.cat([features.flatten(2) for features in maps], 2).transpose(1, 2)
 
 
 def make_network(recipe: Recipe, head: Head, *, has_eyes: bool = True) -> PlannerNetwork:

@@ -140,7 +140,7 @@ def remember(network: PlannerNetwork, frames: FrameSet, home: Path, *, report: R
 
 @torch.no_grad()
 def _encode(network: PlannerNetwork, frames: FrameSet, indices: NDArray[np.int64], path: Path, *, report: Report) -> None:
-    """(N, places, channels) float16 of the usable frames `indices`, in a file that appears when it is whole."""
+    """(N, values) float16 of the usable frames `indices`, in a file that appears when it is whole."""
     network.eval()
     device, kept = next(network.parameters()).device, None
     partial = path.with_name(f".{path.name}.partial")

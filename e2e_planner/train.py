@@ -100,8 +100,6 @@ class Trainer:
         self._optimizer = torch.optim.AdamW(wanted, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
         self._fabric = lightning_fabric.Fabric(accelerator="auto", devices=1, precision=schedule.precision)  # type: ignore[arg-type]
         self._module, self._fitted_optimizer = self._fabric.setup(self.network, self._optimizer)
-        self._module.mark_forward_method("perceive")
-        self._module.mark_forward_method("decide")
         self._average = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
         self._best = {name: tensor.clone() for name, tensor in self._average.items()}
         self._best_score, self._best_step, self.step = math.inf, 0, 0
@@ -133,7 +131,8 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = schedule.learning_rate * share_of_rate(self.step, schedule.steps)
         self.network.train()
-        loss, terms = self.task.loss(self._module, batch, self._move)
+        with self._fabric.autocast():  # of `perceive` and `decide`, too, which are not the module's forward
+            loss, terms = self.task.loss(self._module, batch, self._move)
         if not bool(torch.isfinite(loss)):
             raise MimicError(f"training: the loss is {loss.item()} at step {self.step}; lower learning_rate in the recipe")
         self._fitted_optimizer.zero_grad()

@@ -5,16 +5,25 @@ something is. `TokenView` asks for what it needs wherever it is (attention, Vasw
 four cameras takes.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
 from e2e_planner.recipe import Network
+from perception.points import GROUPS, POINTED_AT, SCORE
 
 REDUCED_CHANNELS = 32  # of the feature map, before its places are told apart
 HEADS = 4
+LEAST_SCORE = 1e-6
+
+
+def flat_tokens(maps: Sequence[Tensor], points: Tensor) -> Tensor:
+    """Feature maps (N, C, h, w) of the cameras and points (N, K, V) → (N, places · C + K · V), camera after camera, row after row:
+    what is seen as one vector, which can be kept."""
+    places = torch.cat([features.flatten(2) for features in maps], 2).transpose(1, 2)
+    return torch.cat([places.flatten(1), points.flatten(1)], 1)
 
 
 class FlatView(nn.Module):
@@ -45,13 +54,19 @@ class FlatView(nn.Module):
 
 
 class TokenView(nn.Module):
-    """seen (N, places, tokens), told (N, told) → features (N, width) of each query."""
+    """seen (N, places · tokens + points · point_values) of `flat_tokens`, told (N, told) → features (N, width) of each query."""
 
-    def __init__(self, sizes: Network, queries: Sequence[str], *, places: int, told: int) -> None:
+    groups: Tensor
+
+    def __init__(self, sizes: Network, queries: Sequence[str], *, places: int, point_values: int, told: int) -> None:
         super().__init__()
-        self.queries, width = tuple(queries), sizes.width
+        self.queries, self.tokens, self.point_values, width = tuple(queries), sizes.tokens, point_values, sizes.width
+        self.split = [places * sizes.tokens, len(GROUPS) * point_values]
+        self.register_buffer("groups", torch.tensor(GROUPS), persistent=False)
         self.see = nn.Linear(sizes.tokens, width)
         self.place = nn.Parameter(0.02 * torch.randn(places, width))
+        self.point = nn.Sequential(nn.Linear(point_values, width), nn.ReLU(), nn.Linear(width, width))
+        self.group = nn.Parameter(0.02 * torch.randn(len(POINTED_AT), width))
         self.hear = nn.Sequential(nn.Linear(told, width), nn.ReLU(), nn.Linear(width, width))
         self.ask = nn.Parameter(0.5 * torch.randn(len(queries), width))
         self.tidy = nn.LayerNorm(width)
@@ -61,10 +76,14 @@ class TokenView(nn.Module):
     def forward(self, seen: Tensor | None, told: Tensor) -> dict[str, Tensor]:
         """See the class."""
         assert seen is not None
-        memory = self.tidy(self.see(seen) + self.place)
+        places, points = seen.split(self.split, 1)
+        places, points = places.unflatten(1, (-1, self.tokens)), points.unflatten(1, (-1, self.point_values))
+        memory = self.tidy(torch.cat([self.see(places) + self.place, self.point(points) + self.group[self.groups]], 1))
+        scores = torch.cat([torch.ones_like(places[..., 0]), points[..., SCORE]], 1)
+        weight = scores.clamp(min=LEAST_SCORE).log()[:, None, None]  # added to what attention weighs by: half as likely, half as heard
         queries = self.ask + self.hear(told)[:, None]
         for layer in self.layers:
-            queries = layer(queries, memory)
+            queries = layer(queries, memory, weight)
         return dict(zip(self.queries, self.last(queries).unbind(1), strict=True))
 
 
@@ -77,9 +96,9 @@ class Layer(nn.Module):
         self.look, self.talk = Attention(width), Attention(width)
         self.think = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width))
 
-    def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
-        """The queries, changed."""
-        queries = queries + self.look(self.norms[0](queries), memory)
+    def forward(self, queries: Tensor, memory: Tensor, weight: Tensor) -> Tensor:
+        """The queries, changed; weight (N, 1, 1, L): log of how much each of the memory is there."""
+        queries = queries + self.look(self.norms[0](queries), memory, weight)
         own = self.norms[1](queries)
         queries = queries + self.talk(own, own)
         return queries + self.think(self.norms[2](queries))
@@ -92,10 +111,12 @@ class Attention(nn.Module):
         super().__init__()
         self.query, self.key_value, self.out = nn.Linear(width, width), nn.Linear(width, 2 * width), nn.Linear(width, width)
 
-    def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
+    def forward(self, queries: Tensor, memory: Tensor, weight: Tensor | None = None) -> Tensor:
         """(N, Q, width) and (N, L, width) → (N, Q, width)."""
         q, (k, v) = self._split(self.query(queries)), (self._split(part) for part in self.key_value(memory).chunk(2, -1))
-        return self.out(scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        alike = (q @ k.transpose(2, 3)).float() / math.sqrt(q.shape[-1])
+        shares = (alike if weight is None else alike + weight).softmax(-1)
+        return self.out((shares.to(v.dtype) @ v).transpose(1, 2).flatten(2))
 
     @staticmethod
     def _split(x: Tensor) -> Tensor:

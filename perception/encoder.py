@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize, pad
+from torch.nn.functional import batch_norm, normalize, pad
 
 DESCRIPTOR_CHANNELS = 16  # of what is compared between two pictures
 CORRELATION_ROWS = 1  # searched above and below: between two pictures a car's camera turns and rolls little
@@ -43,14 +43,18 @@ class CameraNorm(nn.Module):
     """Batch normalisation (Ioffe and Szegedy 2015) with one scale and shift for all cameras and statistics for each (Chang et
     al. 2019): a telephoto shows other things than a side camera, and the mean of both is right for neither."""
 
+    mean: Tensor
+    variance: Tensor
+
     def __init__(self, channels: int, cameras: int) -> None:
         super().__init__()
-        self.statistics = nn.ModuleList(nn.BatchNorm2d(channels, affine=False) for _ in range(cameras))
+        self.register_buffer("mean", torch.zeros(cameras, channels))
+        self.register_buffer("variance", torch.ones(cameras, channels))
         self.scale, self.shift = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor, camera: int) -> Tensor:
         """(N, channels, H, W) of a camera → the same shape."""
-        return self.statistics[camera](x) * self.scale[:, None, None] + self.shift[:, None, None]
+        return batch_norm(x, self.mean[camera], self.variance[camera], self.scale, self.shift, training=self.training)
 
 
 class ConvNorm(nn.Module):

@@ -20,6 +20,7 @@ from e2e_planner.recipe import Dagger, Perception, Recipe, route_inputs, route_v
 from e2e_planner.run import new_network, train_run
 from e2e_planner.tasks import PerceptionTask, measure
 from e2e_planner.teacher import labels_of as taught_labels
+from e2e_planner.train import Schedule, Trainer
 from mimic.cli import main
 from mimic_contracts.errors import ContractError, MimicError
 from mimic_contracts.images import Frame
@@ -267,3 +268,15 @@ def test_tokens_and_perception_belong_together() -> None:
         seeing_recipe(perception=Perception())
     with pytest.raises(ContractError, match="need five stages"):
         dataclasses.replace(SEEING, widths=(8, 8, 16))
+
+
+def test_bfloat16_is_used_where_a_recipe_asks_for_it(labelled: Path, tmp_path: Path) -> None:
+    recipe = seeing_recipe(precision="bf16-mixed")
+    stores = open_stores([labelled], recipe)
+    train, val = FrameSet(stores, "train", recipe), FrameSet(stores, "val", recipe)
+    network = new_network(recipe, train)
+    task, kinds = PerceptionTask(recipe, network, train=train, val=val), set()
+    for part in (network.encoder.stem.conv, network.situation.light):
+        part.register_forward_hook(lambda _part, _inputs, output: kinds.add(output.dtype))
+    Trainer(task, dataclasses.replace(Schedule.of(recipe), steps=1), tmp_path, recipe={}).run(lambda *_: None)
+    assert torch.bfloat16 in kinds

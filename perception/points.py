@@ -1,0 +1,91 @@
+"""What stands out: the road users, lights and signs that the picture heads see most clearly, each as a point of its own.
+
+A light is a few pixels, and a person far away not many more: too little to be told from the coarse places that a planner looks
+at. So the heads point, and what is fine about the place they point at is passed on. The planner listens to a point in the
+measure in which there is something (its score).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import max_pool2d
+
+from mimic_contracts.labels import CLASS_INDEX, LABEL_STRIDE
+from mimic_contracts.rig import Rig
+from mimic_contracts.scene import AGENT_KINDS
+from perception.agent_boxes import ASIDE, BOX_VALUES, DEPTH, FARTHEST_M, NEAREST_M, TYPICAL_DEPTH_M, TYPICAL_PX
+from perception.heads import FINE_CHANNELS
+
+POINTED_AT = {"road_user": 32, "traffic_light": 8, "sign": 8}  # of all cameras together, at most
+GROUPS = [group for group, count in enumerate(POINTED_AT.values()) for _ in range(count)]  # of each point
+CLASSES = [CLASS_INDEX["traffic_light"], CLASS_INDEX["sign"]]
+SCORE = 0  # of a point's values: score, x, y, kinds, box, fine features, place
+LEARNED_VALUES = 3 + len(AGENT_KINDS) + BOX_VALUES + FINE_CHANNELS
+TYPICAL_PLACE_M = 30.0
+STEEPNESS = 4.0  # how fast a place loses its score to a higher one beside it
+MAX_VALUE = 8.0  # of what an untrained head may say
+
+
+def point_values(cameras: int) -> int:
+    """How many numbers tell of a point in a rig with so many cameras; the last ones are its column and row, -1 to 1, and its
+    camera, one-hot."""
+    return LEARNED_VALUES + 2 + cameras
+
+
+class Points(nn.Module):
+    """The points of a rig's cameras. Where a road user is and what it is like is taken as the heads say it, and learned from
+    its labels alone; the fine features learn from what is made of them, too."""
+
+    told: Tensor
+    geometry: Tensor
+
+    def __init__(self, rig: Rig) -> None:
+        super().__init__()
+        told, geometry = [], []
+        for index, camera in enumerate(rig.cameras):
+            k, m = camera.intrinsics(), camera.mounting
+            height, width = camera.height_px // LABEL_STRIDE, camera.width_px // LABEL_STRIDE
+            v, u = np.indices((height, width)).reshape(2, -1)
+            is_of = [np.full(len(u), index == i) for i in range(len(rig.cameras))]
+            told.append(np.stack([2.0 * u / (width - 1) - 1.0, 2.0 * v / (height - 1) - 1.0, *is_of], axis=1))
+            right = ((u + 0.5) * LABEL_STRIDE - 0.5 - k[0, 2]) / k[0, 0]  # of the optical axis, at a depth of 1 m
+            fixed = (1.0 / k[0, 0], m.x_m, m.y_m, np.cos(m.yaw_rad), np.sin(m.yaw_rad))
+            geometry.append(np.stack([right, *(np.full(len(u), value) for value in fixed)], 1))
+        self.register_buffer("told", torch.tensor(np.concatenate(told), dtype=torch.float32), persistent=False)  # (places, 2 + cameras)
+        self.register_buffer("geometry", torch.tensor(np.concatenate(geometry), dtype=torch.float32), persistent=False)  # (places, 6)
+
+    def forward(self, fine: Sequence[Tensor], said: Sequence[Mapping[str, Tensor]]) -> Tensor:
+        """Of each camera fine (N, FINE_CHANNELS, h, w) and what the heads say of it → (N, len(GROUPS), point_values)."""
+        scores = torch.cat([tops(heads).flatten(2) for heads in said], 2)  # (N, groups, places)
+        kinds, boxes = (torch.cat([heads[name].detach().float().flatten(2) for heads in said], 2) for name in ("heat", "boxes"))
+        features = torch.cat([f.float().flatten(2) for f in fine], 2)
+        score, place = (torch.cat(parts, 1) for parts in zip(*map(highest, scores.unbind(1), POINTED_AT.values()), strict=True))  # (N, K)
+        values = torch.cat([kinds.sigmoid(), boxes.clamp(-MAX_VALUE, MAX_VALUE), features], 1)
+        values = values.gather(2, place[:, None].expand(-1, values.shape[1], -1)).transpose(1, 2)
+        at = self._positions(values[..., len(AGENT_KINDS) : len(AGENT_KINDS) + BOX_VALUES], self.geometry[place])
+        return torch.cat([score[..., None], at, values, self.told[place]], 2)
+
+    @staticmethod
+    def _positions(boxes: Tensor, geometry: Tensor) -> Tensor:
+        """(N, K, 2): where in the vehicle frame boxes (N, K, BOX_VALUES) at places of that geometry are (see agent_boxes)."""
+        right, per_px, x_m, y_m, cos, sin = geometry.unbind(2)
+        depth_m = (TYPICAL_DEPTH_M * boxes[..., DEPTH].exp()).clamp(NEAREST_M, FARTHEST_M)
+        left_m = -depth_m * (right + TYPICAL_PX * per_px * boxes[..., ASIDE])
+        return torch.stack([x_m + cos * depth_m - sin * left_m, y_m + sin * depth_m + cos * left_m], 2) / TYPICAL_PLACE_M
+
+
+def tops(heads: Mapping[str, Tensor]) -> Tensor:
+    """(N, groups, h, w) how clearly a camera's heads see each group at a place; 0 where they see it clearly more so beside it."""
+    heat, classes = heads["heat"].detach().float(), heads["semantic"].detach().float()
+    of_classes = (classes[:, CLASSES] - classes.amax(1, keepdim=True)).exp()
+    scores = torch.cat([heat.amax(1, keepdim=True).sigmoid(), of_classes], 1)
+    return torch.relu(scores - STEEPNESS * (max_pool2d(scores, 3, stride=1, padding=1) - scores))
+
+
+def highest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Of scores (N, places) the `count` highest and their places, (N, count). They are counted from the next one on, so that
+    who is just among them weighs nothing: the same to rounding on every machine."""
+    score, place = scores.topk(count + 1, dim=1)
+    return score[:, :-1] - score[:, -1:], place[:, :-1]
