@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from torch import nn
@@ -17,6 +18,7 @@ from e2e_planner.network import DeployedNetwork, DeployedPerception, PlannerNetw
 from mimic_contracts.errors import MimicError
 
 OPSET = 18
+MIN_HALVED = 1000  # numbers of a weight that is kept in half precision
 TOLERANCE = 1e-4  # of positions in m, speeds in m/s and angles in rad; of more than one of them, of the whole; see the test
 
 
@@ -44,6 +46,7 @@ def _export(deployed: nn.Module, cameras: Sequence[str], outputs: list[str], exa
         torch.onnx.export(
             deployed, rows[0], path, input_names=names, output_names=outputs, opset_version=OPSET, dynamo=True, external_data=False, verbose=False
         )  # fmt: skip
+    _pack(path)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     worst = 0.0
     for row in rows:
@@ -55,3 +58,31 @@ def _export(deployed: nn.Module, cameras: Sequence[str], outputs: list[str], exa
     if not worst <= TOLERANCE:
         raise MimicError(f"{path}: ONNX Runtime differs from torch by {worst:.2e}, must be at most {TOLERANCE}")
     return worst
+
+
+def round_weights(network: nn.Module) -> None:
+    """Round the weights of convolutions and linear layers to what half precision holds, in place: so that files can keep them as
+    such and mean the same."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.ndim > 1:
+                parameter.copy_(parameter.half().float())
+
+
+def _pack(path: Path) -> None:
+    """Leave out of an ONNX file which line of code each node came from, and keep its large weights in half precision where that
+    is the same to the last bit (`round_weights`): a third of the size. They become single precision when the file is opened."""
+    model = onnx.load(path)
+    for node in model.graph.node:
+        del node.metadata_props[:]
+    for weight in list(model.graph.initializer):
+        values = onnx.numpy_helper.to_array(weight)
+        if values.dtype != np.float32 or values.size < MIN_HALVED:
+            continue
+        with np.errstate(over="ignore"):
+            half = values.astype(np.float16)
+        if bool((half == values).all()):
+            name = f"{weight.name}.half"
+            model.graph.node.insert(0, onnx.helper.make_node("Cast", [name], [weight.name], name=f"{weight.name}.single", to=onnx.TensorProto.FLOAT))
+            weight.CopyFrom(onnx.numpy_helper.from_array(half, name))
+    onnx.save(model, path)

@@ -26,7 +26,7 @@ from e2e_planner.checkpoint import (
     save_tensors,
 )
 from e2e_planner.dataset import Batch, FrameSet, Looking, check_splits, describe_data, open_stores
-from e2e_planner.export import export_onnx, export_perception
+from e2e_planner.export import export_onnx, export_perception, round_weights
 from e2e_planner.modes import find_anchors
 from e2e_planner.network import PlannerNetwork, make_network
 from e2e_planner.plan_heads import make_head
@@ -133,6 +133,7 @@ def learn_to_see(recipe: Recipe, network: PlannerNetwork, out: Path, splits: Spl
         schedule = dataclasses.replace(Schedule.of(recipe), steps=settings.steps, learning_rate=settings.learning_rate)
         task = PerceptionTask(recipe, network, train=splits.train, val=splits.val)
         trained = Trainer(task, schedule, out, recipe=recipe.as_dict()).run(report)
+        round_weights(network)
         figures = measure(network, splits.val)
         disagreement = export_perception(network, _examples(splits.val, "pictures"), out / PERCEPTION_ONNX_FILE)
         save_tensors(out / WEIGHTS_FILE, {name: tensor for name, tensor in network.state_dict().items() if not name.startswith(HEAD)})
@@ -188,6 +189,7 @@ def _imitate(
             remember(network, frames, memory / name, report=partial(report, f"memory of {name}"))
     task = ImitationTask(recipe, network, train=splits.train, val=splits.val, looking=looking)
     trained = Trainer(task, Schedule.of(recipe), out, recipe=recipe.as_dict()).run(partial(report, stage))
+    round_weights(network)
     save_tensors(out / WEIGHTS_FILE, network.state_dict())
     has_eyes = looking != "nothing"
     disagreement = export_onnx(network, _examples(splits.val, "pictures" if has_eyes else "nothing"), out / ONNX_FILE)
