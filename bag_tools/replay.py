@@ -16,6 +16,7 @@ from bag_tools.recording import read_recording
 from bag_tools.topic_map import BAG_PATTERN, TopicMap
 from mimic_contracts.canonical import canonical_bytes
 from mimic_contracts.errors import MimicError
+from mimic_contracts.observation import Route
 from mimic_contracts.plan import Plan
 
 SILENT_MODES = ("disengaged", "driver_override")  # of the vehicle interface: it publishes no command in them
@@ -39,13 +40,14 @@ class ReplayDrive:
     """The ticks of a recorded drive: one per frame of the reference camera, at the topic map's rate.
 
     stamp_ns: (N,) int64, increasing; odometry: one sample a tick, interpolated to the exposure, or None where the
-    recording has none; left_out: reason → frames that are no ticks.
+    recording has none; routes: as they were told before each tick, or None; left_out: reason → frames that are no ticks.
     """
 
     bag: Bag
     topic_map: TopicMap
     frame_plan: FramePlan
     odometry: tuple[OdometrySample, ...] | None
+    routes: tuple[Route, ...] | None
     left_out: dict[str, int]
 
     @property
@@ -102,7 +104,17 @@ def load_drive(bag: Bag, topic_map: TopicMap) -> ReplayDrive:
     samples = zip(*(signals[name] for name in ODOMETRY_SIGNALS), strict=True) if has_odometry else ()
     odometry = tuple(OdometrySample(pose=pose, speed_mps=float(speed), yaw_rate_radps=float(rate)) for pose, speed, rate in samples)
     left_out = {reason: count for reason, count in plan.counts.items() if count}
-    return ReplayDrive(bag=bag, topic_map=topic_map, frame_plan=plan, odometry=odometry or None, left_out=left_out)
+    routes = tuple(_routes(signals)) if {"route_command", "route_points"} & set(signals) else None
+    return ReplayDrive(bag=bag, topic_map=topic_map, frame_plan=plan, odometry=odometry or None, routes=routes, left_out=left_out)
+
+
+def _routes(signals: dict[str, NDArray[Any]]) -> Iterator[Route]:
+    """Of each tick; points that are missing are left out, as they were."""
+    count = len(next(iter(signals.values())))
+    commands = signals.get("route_command", np.full(count, "follow"))
+    points = signals.get("route_points", np.full((count, 0, 2), np.nan))
+    for command, points_m in zip(commands.tolist(), points, strict=True):
+        yield Route(command=command, points_m=points_m[np.isfinite(points_m).all(axis=1)])
 
 
 @dataclass(frozen=True, kw_only=True)

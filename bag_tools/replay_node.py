@@ -14,6 +14,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
+from nav_msgs.msg import Path as PathMessage
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.serialization import deserialize_message, serialize_message
@@ -30,7 +31,7 @@ from bag_tools.replay import CommandSample, ReplayTally, TickAnswer, TickAnswers
 from bag_tools.replay_parameters import ReplayParameters
 from bag_tools.topic_map import load_topic_map
 from mimic_contracts.errors import ContractError, MimicError
-from mimic_contracts.ros_conversions import odometry_message, plan_from_message, stamp_to_ns
+from mimic_contracts.ros_conversions import BASE_FRAME, odometry_message, plan_from_message, route_message, stamp_to_ns
 from mimic_contracts.ros_lifecycle import ERROR, LATCHED_QOS, RELIABLE_QOS, MimicNode, run_node
 
 WATCH_PERIOD_S = 0.2
@@ -64,6 +65,8 @@ class ReplayNode(MimicNode):
         infos = {name: source.camera_info for name, source in self._drive.topic_map.cameras.items() if source.camera_info}
         self._info_publishers = {name: self.create_publisher(CameraInfo, topic, RELIABLE_QOS) for name, topic in infos.items()}
         self._odometry_publisher = self.create_publisher(Odometry, p.odometry_topic, RELIABLE_QOS) if self._drive.odometry else None
+        self._command_publisher = self.create_publisher(String, p.route_command_topic, RELIABLE_QOS)
+        self._route_publisher = self.create_publisher(PathMessage, p.route_topic, RELIABLE_QOS)
         self._clock_publisher = self.create_publisher(ClockMessage, "/clock", RELIABLE_QOS)
         command_type = TwistStamped if p.adapter == "twist_stamped" else Twist
         self._inputs = [
@@ -81,6 +84,8 @@ class ReplayNode(MimicNode):
         self.wait_for_subscribers(*self._picture_publishers.values(), *self._info_publishers.values())
         if self._odometry_publisher is not None:
             self.wait_for_subscribers(self._odometry_publisher, count=2 if p.has_vehicle_interface else 1)
+        if self._drive.routes:
+            self.wait_for_subscribers(self._command_publisher, self._route_publisher)
         self._writer = BagWriter(p.out, overwrite=p.overwrite)
         self._writer.add_topic(p.trajectory_topic, "trajectory_msgs/msg/JointTrajectory")
         self._writer.add_topic(DIAGNOSTICS_TOPIC, "diagnostic_msgs/msg/DiagnosticArray")
@@ -108,7 +113,7 @@ class ReplayNode(MimicNode):
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         self.destroy_client(self._engage_client)
-        own = [*self._picture_publishers.values(), *self._info_publishers.values(), self._clock_publisher]
+        own = [*self._picture_publishers.values(), *self._info_publishers.values(), self._clock_publisher, self._command_publisher, self._route_publisher]
         for publisher in own + ([self._odometry_publisher] if self._odometry_publisher else []):
             self.destroy_publisher(publisher)
         self._bag.close()
@@ -177,6 +182,10 @@ class ReplayNode(MimicNode):
         self._answers.begin(stamp_ns)
         self._asked_ns = self._steady.now().nanoseconds
         self._clock_publisher.publish(ros_replay.clock_message(stamp_ns))
+        if self._drive.routes:  # not waited for, so before the picture, which makes a detour by the camera node
+            route = self._drive.routes[self._tick]
+            self._command_publisher.publish(String(data=route.command))
+            self._route_publisher.publish(route_message(route.points_m, stamp_ns=stamp_ns, frame_id=BASE_FRAME))
         if self._drive.odometry and self._odometry_publisher:
             sample = self._drive.odometry[self._tick]
             odometry = odometry_message(stamp_ns=stamp_ns, pose=sample.pose, speed_mps=sample.speed_mps, yaw_rate_radps=sample.yaw_rate_radps)

@@ -21,11 +21,10 @@ from mimic_contracts.images import Frame
 from mimic_contracts.motion import yaw_quaternion
 from mimic_contracts.plan import Plan
 from mimic_contracts.rig import load_rig
-from mimic_contracts.ros_conversions import ego_state, ns_to_stamp, odometry_pose, plan_message, rgb_array, route_points, stamp_to_ns
+from mimic_contracts.ros_conversions import BASE_FRAME, ego_state, ns_to_stamp, odometry_pose, plan_message, rgb_array, route_points, stamp_to_ns
 from mimic_contracts.ros_lifecycle import ERROR, OK, RELIABLE_QOS, SENSOR_QOS, WARN, MimicNode, run_node
 from mimic_contracts.scene_json import scene_from_text
 
-BASE_FRAME = "base_link"
 DIAGNOSTICS_PERIOD_NS = 500_000_000
 SHOWN_PROBABILITY = 0.02  # alternatives below it are not drawn
 

@@ -18,6 +18,7 @@ from mimic_contracts.observation import EgoState
 from mimic_contracts.plan import Plan
 
 NS_PER_S = 1_000_000_000
+BASE_FRAME, ODOMETRY_FRAME = "base_link", "odom"
 
 
 def stamp_to_ns(stamp: Time) -> int:
@@ -83,7 +84,7 @@ def odometry_message(*, stamp_ns: int, pose: NDArray[np.float64], speed_mps: flo
     """Odometry of a planar vehicle; pose (3,) float64 [x_m, y_m, yaw_rad] in frame odom, twist in base_link."""
     message = Odometry()
     message.header.stamp = ns_to_stamp(stamp_ns)
-    message.header.frame_id, message.child_frame_id = "odom", "base_link"
+    message.header.frame_id, message.child_frame_id = ODOMETRY_FRAME, BASE_FRAME
     message.pose.pose.position.x, message.pose.pose.position.y = float(pose[0]), float(pose[1])
     message.pose.pose.orientation.z, message.pose.pose.orientation.w = yaw_quaternion(float(pose[2]))
     message.twist.twist.linear.x, message.twist.twist.angular.z = float(speed_mps), float(yaw_rate_radps)
@@ -101,10 +102,10 @@ def ego_state(message: Odometry) -> EgoState:
     return EgoState.from_motion(speed_mps=message.twist.twist.linear.x, yaw_rate_radps=message.twist.twist.angular.z)
 
 
-def route_message(points_m: NDArray[np.float64], *, stamp_ns: int) -> Path:
-    """A Path of road-level points (N, 2) of frame odom."""
+def route_message(points_m: NDArray[np.float64], *, stamp_ns: int, frame_id: str = ODOMETRY_FRAME) -> Path:
+    """A Path of road-level points (N, 2) of that frame."""
     message = Path()
-    message.header.stamp, message.header.frame_id = ns_to_stamp(stamp_ns), "odom"
+    message.header.stamp, message.header.frame_id = ns_to_stamp(stamp_ns), frame_id
     for x, y in points_m.tolist():
         pose = PoseStamped(header=message.header)
         pose.pose.position.x, pose.pose.position.y, pose.pose.orientation.w = x, y, 1.0
@@ -124,7 +125,7 @@ def plan_message(plan: Plan) -> JointTrajectory:
     """The plan that drives as a JointTrajectory: joint_names are the channels, frame_id is 'base_link;SPEC;MODEL[;emergency]'."""
     message = JointTrajectory(joint_names=list(plan.spec.channels))
     message.header.stamp = ns_to_stamp(plan.stamp_ns)
-    message.header.frame_id = ";".join(["base_link", plan.spec.name, plan.model_id] + ["emergency"] * plan.is_emergency)
+    message.header.frame_id = ";".join([BASE_FRAME, plan.spec.name, plan.model_id] + ["emergency"] * plan.is_emergency)
     for time_s, row in zip(plan.spec.times_s, plan.values, strict=True):
         point = JointTrajectoryPoint(positions=row.tolist())
         nanoseconds = round(float(time_s) * NS_PER_S)
@@ -136,7 +137,7 @@ def plan_message(plan: Plan) -> JointTrajectory:
 def plan_from_message(message: JointTrajectory) -> Plan:
     """The plan of a JointTrajectory, validated; raises ContractError naming what is wrong with it."""
     parts = message.header.frame_id.split(";")
-    if len(parts) not in (3, 4) or parts[0] != "base_link" or parts[1] not in ACTION_SPECS or parts[3:] not in ([], ["emergency"]):
+    if len(parts) not in (3, 4) or parts[0] != BASE_FRAME or parts[1] not in ACTION_SPECS or parts[3:] not in ([], ["emergency"]):
         raise ContractError(f"trajectory.header.frame_id: is '{message.header.frame_id}', must be 'base_link;SPEC;MODEL[;emergency]'")
     spec = ACTION_SPECS[parts[1]]
     if tuple(message.joint_names) != spec.channels:
@@ -164,6 +165,6 @@ def twist_stamped_message(*, stamp_ns: int, speed_mps: float, yaw_rate_radps: fl
     """TwistStamped in base_link."""
     message = TwistStamped()
     message.header.stamp = ns_to_stamp(stamp_ns)
-    message.header.frame_id = "base_link"
+    message.header.frame_id = BASE_FRAME
     message.twist.linear.x, message.twist.angular.z = float(speed_mps), float(yaw_rate_radps)
     return message

@@ -146,10 +146,10 @@ class Encoder(nn.Module):
 
     def pyramid(self, pictures: Tensor, camera: int = 0) -> tuple[Tensor, ...]:
         """The features of every stage from the second on: (N, widths[i], H/2^(i+1), W/2^(i+1)), the finest first."""
-        scaled = (pictures - 128.0) / 64.0
+        centred = pictures - 128.0  # how large they are is the stem's normalisation's business
         if self.correlation is not None:
-            scaled = torch.cat(scaled.split(3, dim=1))
-        last, features = torch.relu(self.stem(scaled, camera)), []
+            centred = torch.cat(centred.split(3, dim=1))
+        last, features = torch.relu(self.stem(centred, camera)), []
         for number, stage in enumerate(self.stages):
             last = stage(last, camera)
             if number == 0 and self.correlation is not None:

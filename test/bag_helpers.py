@@ -1,6 +1,7 @@
 """Small bags for tests, made with rosbags."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,15 @@ def odometry(stamp_ns: int, *, x_m: float, yaw_rad: float, speed_mps: float, yaw
         twist=t["geometry_msgs/msg/TwistWithCovariance"](twist=twist, covariance=np.zeros(36)),
     )
     return ODOMETRY, "nav_msgs/msg/Odometry", message
+
+
+def route(stamp_ns: int, points: list[tuple[float, float]], frame_id: str) -> tuple[str, str, Any]:
+    t = STORE.types
+    rotation, point = t["geometry_msgs/msg/Quaternion"](x=0.0, y=0.0, z=0.0, w=1.0), t["geometry_msgs/msg/Point"]
+    poses = [t["geometry_msgs/msg/Pose"](position=point(x=x, y=y, z=0.0), orientation=rotation) for x, y in points]
+    where = replace(header(stamp_ns), frame_id=frame_id)
+    stamped = [t["geometry_msgs/msg/PoseStamped"](header=where, pose=pose) for pose in poses]
+    return "/planning/route", "nav_msgs/msg/Path", t["nav_msgs/msg/Path"](header=where, poses=stamped)
 
 
 def write_bag(path: Path, messages: Sequence[tuple[int, tuple[str, str, Any]]], plugin: StoragePlugin = StoragePlugin.MCAP) -> Path:

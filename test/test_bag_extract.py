@@ -26,6 +26,7 @@ from bag_helpers import (
     no_progress,
     odometry,
     picture,
+    route,
     text,
     topic_map,
     wheel,
@@ -525,15 +526,6 @@ def test_expert_plans_hold_only_for_their_own_frame(tmp_path: Path) -> None:
     assert np.flatnonzero(~known).tolist() == [7, 9]
     np.testing.assert_allclose(plans[30], CAR.times_s[:, None] + np.arange(6) + 30)
     assert report["bags"][0]["masked_frames"]["expert_plan"] == 2
-
-
-def route(stamp_ns: int, points: list[tuple[float, float]], frame_id: str) -> tuple[str, str, Any]:
-    t = STORE.types
-    rotation, point = t["geometry_msgs/msg/Quaternion"](x=0.0, y=0.0, z=0.0, w=1.0), t["geometry_msgs/msg/Point"]
-    poses = [t["geometry_msgs/msg/Pose"](position=point(x=x, y=y, z=0.0), orientation=rotation) for x, y in points]
-    where = replace(header(stamp_ns), frame_id=frame_id)
-    stamped = [t["geometry_msgs/msg/PoseStamped"](header=where, pose=pose) for pose in poses]
-    return "/planning/route", "nav_msgs/msg/Path", t["nav_msgs/msg/Path"](header=where, poses=stamped)
 
 
 ROUTE_MAP = ALL_TRAIN.replace("signals:\n", "signals:\n  route_points: {topic: /planning/route}\n  pose: {topic: /odom}\n")

@@ -1,10 +1,11 @@
 """Golden replay: a recorded drive through the real nodes over DDS, twice, with the same canonical bytes."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
-from replay_drive import PICTURE_NS, record_drive, write_map
+from replay_drive import PICTURE_NS, TowardsTheRoute, record_drive, write_map
 
 from bag_tools.bag_reader import Bag
 from bag_tools.replay import ReplayTally, TickAnswer, load_drive
@@ -12,7 +13,7 @@ from bag_tools.topic_map import load_topic_map
 from e2e_planner.baselines import ConstantVelocity
 from mimic.cli import main
 from mimic_contracts.action_spec import CAR
-from mimic_contracts.observation import EgoState, Observation
+from mimic_contracts.observation import EgoState, Observation, Route
 
 pytestmark = pytest.mark.ros
 
@@ -43,14 +44,28 @@ def test_the_same_drive_twice_gives_the_same_bytes(tmp_path, bag, capsys):
     assert first["plans_hash"] == in_process_plans_hash(bag, load_topic_map(tmp_path / "map.yaml"), left_out=(20,))
 
 
-def in_process_plans_hash(path, topic_map, *, left_out):
-    policy, tally = ConstantVelocity(), ReplayTally()
+def test_a_route_is_told_as_it_was_when_it_was_recorded(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=":")
+    topic_map = load_topic_map(write_map(tmp_path / "map.yaml"))
+    bag = record_drive(tmp_path / "drive", has_route=True)
+    code, report = replay(tmp_path, bag, "replayed", policy="replay_drive:TowardsTheRoute")
+    assert code == 0 and report["planned"] == 40
+    assert report["plans_hash"] == in_process_plans_hash(bag, topic_map, left_out=(), policy=TowardsTheRoute())
+    with Bag(bag) as recorded:
+        routes = load_drive(recorded, topic_map).routes
+    assert [route.command for route in routes] == ["follow"] * 20 + ["left"] * 20
+    np.testing.assert_allclose(routes[-1].points_m, [[60.0 - 8.0 * 39 * PICTURE_NS / 1e9, 20.0]], atol=1e-6)
+
+
+def in_process_plans_hash(path, topic_map, *, left_out, policy=None):
+    policy, tally = policy or ConstantVelocity(), ReplayTally()
     with Bag(path) as bag:
         drive = load_drive(bag, topic_map)
     for tick, (stamp_ns, sample) in enumerate(zip(drive.stamp_ns.tolist(), drive.odometry, strict=True)):
         if tick not in left_out:
             ego = EgoState.from_motion(speed_mps=sample.speed_mps, yaw_rate_radps=sample.yaw_rate_radps)
-            plan = policy.plan(Observation(stamp_ns=stamp_ns, frames={}, ego=ego))
+            route = drive.routes[tick] if drive.routes else Route()
+            plan = policy.plan(Observation(stamp_ns=stamp_ns, frames={}, ego=ego, route=route))
             tally.add(TickAnswer(plan=plan, failure="", mode="", command=None), stamp_ns=stamp_ns)
     return tally.summary()["plans_hash"]
 
