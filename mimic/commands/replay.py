@@ -79,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
             "adapter": load_vehicle(vehicle_file).adapter,
             "has_odometry": str(drive.odometry is not None).lower(),
             "has_vehicle_interface": str(has_vehicle_interface).lower(),
+            "listeners": str(1 + has_vehicle_interface),
             "camera_parameters": str(write_camera_parameters(drive, Path(scratch))),
         }
         with start("replay", arguments, log_directory=Path(scratch) / "logs") as bringup:
