@@ -13,6 +13,7 @@ import numpy as np
 
 from mimic.drive_folder import policy_hash
 from mimic.drive_jobs import loaded_policy
+from mimic.seeds import seeds_of
 from mimic_contracts.errors import MimicError, UsageError
 from mimic_contracts.vehicle import load_vehicle
 from mimic_sim.course import COURSES
@@ -107,7 +108,7 @@ def _town_jobs(args: argparse.Namespace, drivers: Sequence[str]) -> list[Job]:
 
 def _suite_jobs(args: argparse.Namespace, drivers: Sequence[str]) -> list[Job]:
     """The routes of a suite in an order by lot, since the number of a drive decides which split it is for."""
-    seeds = _seeds(args.seeds or DEFAULT_SEEDS)
+    seeds = seeds_of(args.seeds or DEFAULT_SEEDS)
     try:
         routes = load_suite(args.suite).with_seeds(seeds)
     except MimicError as error:
@@ -146,16 +147,6 @@ def _known(option: str, text: str, known: Collection[str]) -> list[str]:
     if unknown:
         raise UsageError(f"--{option}: '{', '.join(unknown)}' is unknown, must be of: {', '.join(known)}")
     return names
-
-
-def _seeds(text: str) -> list[int]:
-    try:
-        seeds = [int(seed) for seed in text.split(",")]
-    except ValueError as error:
-        raise UsageError(f"--seeds: is '{text}', must be whole numbers with commas between, as 1,2,3") from error
-    if min(seeds) < 0 or len(set(seeds)) != len(seeds):
-        raise UsageError(f"--seeds: is '{text}', must be different and not negative")
-    return seeds
 
 
 def driver_id(seed: int, style: str) -> str:

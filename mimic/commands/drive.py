@@ -37,6 +37,7 @@ from e2e_planner.policies import BUILT_IN, PERCEIVED, is_perceived, load_policy
 from mimic.drive_folder import DriveFolder, link_drive, policy_hash, simulator_hash
 from mimic.drive_jobs import EXPERT, drive_job, failed_drive, film_job
 from mimic.drive_replay import replay
+from mimic.seeds import seeds_of
 from mimic_contracts.errors import ContractError, MimicError, UsageError
 from mimic_sim import engine
 from mimic_sim.drive_report import report_html
@@ -86,12 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def validate(args: argparse.Namespace) -> list[int]:
     """The seeds; raises UsageError when the arguments make no sense together."""
-    try:
-        seeds = [int(text) for text in args.seeds.split(",")]
-    except ValueError as error:
-        raise UsageError(f"--seeds: is '{args.seeds}', must be whole numbers with commas between, as 1,2,3") from error
-    if min(seeds) < 0 or len(set(seeds)) != len(seeds):
-        raise UsageError(f"--seeds: is '{args.seeds}', must be different and not negative")
+    seeds = seeds_of(args.seeds)
     if args.jobs < 1:
         raise UsageError(f"--jobs: is {args.jobs}, must be at least 1")
     if not args.budget_s > 0.0:
