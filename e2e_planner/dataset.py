@@ -1,7 +1,8 @@
 """Clip stores become batches: which frames may be learned from, how often, and what the network is told about each."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -61,6 +62,7 @@ class FrameSet:
         self.labels = LabelSet(self.rig) if recipe.perception.steps else None
         self.memory: list[NDArray[np.float16]] = []
         earlier, targets, known, ego, routes, clip_weights = [], [], [], [], [], []
+        drives: list[str] = []
         count, ends = 0, {}
         for store in stores:
             check_store(store, self.rig, self.spec)
@@ -78,14 +80,16 @@ class FrameSet:
                 if self.labels is not None:
                     self.labels.add(store.labels(frames.row, list(self._jpegs)))
                 clip_weights.append(np.full(len(frames), clip.weight))
+                drives += [clip.drive_id] * len(frames)
                 count += len(frames)
             ends[store.meta.data_hash] = count
         if count == 0:
             raise MimicError(f"the data has no frames in split '{split}'; look at the splits in the topic map, extract again")
         self._earlier = np.concatenate(earlier)
         self._targets, self._ego = np.concatenate(targets), np.concatenate(ego)
-        self._routes, self._clip_weights = np.array(routes), np.concatenate(clip_weights)
+        self._routes, self._clip_weights, self._drives = np.array(routes), np.concatenate(clip_weights), np.array(drives)
         self.usable = np.flatnonzero(np.concatenate(known))
+        self._kept = np.arange(len(self.usable))  # where in `memory` each usable frame is
         self.masked = count - len(self.usable)
         until = {name: int(np.searchsorted(self.usable, end)) for name, end in ends.items()}
         self.parts = [(name, end) for (name, end), begin in zip(until.items(), (0, *until.values()), strict=False) if end > begin]
@@ -96,6 +100,19 @@ class FrameSet:
     def targets(self) -> NDArray[np.float64]:
         """(N, T, C) of the usable frames."""
         return self._targets[self.usable]
+
+    @property
+    def drives(self) -> NDArray[np.str_]:
+        """(N,) the drive that each usable frame is of."""
+        return self._drives[self.usable]
+
+    def of_drives(self, drives: Collection[str]) -> "FrameSet":
+        """What it has of these drives; pictures and memory are shared with it, nothing else is known of the other drives."""
+        part, is_theirs = copy(self), np.isin(self._drives, sorted(drives))
+        part.usable, part._kept = self.usable[is_theirs[self.usable]], self._kept[is_theirs[self.usable]]
+        part.masked = int(is_theirs.sum()) - len(part.usable)
+        part.data_hash = hashlib.sha256("\n".join([self.data_hash, *sorted(drives)]).encode()).hexdigest()
+        return part
 
     def draw_weights(self, focus: float) -> NDArray[np.float64]:
         """(N,) how likely each usable frame is drawn: its clip's weight, times up to 1 + focus where the action is
@@ -152,7 +169,7 @@ class FrameSet:
                     pictures[camera.name].append(np.concatenate(pair, axis=2))
         return Batch(
             pictures=tuple(torch.from_numpy(np.stack(p)).permute(0, 3, 1, 2) for p in pictures.values()) if looking == "pictures" else (),
-            seen=self._remembered(indices) if looking == "memory" else None,
+            seen=self._remembered(self._kept[indices]) if looking == "memory" else None,
             ego=torch.tensor(np.concatenate([np.where(valid, ego, 0.0), valid], axis=1), dtype=torch.float32),
             route=torch.tensor(route, dtype=torch.float32),
             targets=torch.tensor(targets, dtype=torch.float32),

@@ -88,12 +88,12 @@ def train_run(
     """
     stores = open_stores(data, recipe)
     train, val = FrameSet(stores, "train", recipe), FrameSet(stores, "val", recipe)
-    (out / RECIPE_FILE).write_text(yaml.safe_dump(_plain(recipe.as_dict()), sort_keys=False), encoding="utf-8")
+    save_recipe(recipe, out)
     splits = Splits(train, val, describe_data(stores, train, val))
     # An image-only steering model without eyes knows nothing but the mean: a twin that needs no training.
     if recipe.twin and (recipe.ego_inputs or recipe.action_spec == "car"):
         network = new_network(recipe, train, has_eyes=False)
-        _imitate(recipe, network, out / TWIN_DIRECTORY, splits, looking="nothing", report=report, stage="twin")
+        imitate(recipe, network, out / TWIN_DIRECTORY, splits, looking="nothing", report=report, stage="twin")
     network = new_network(recipe, train)
     looking: Looking = "pictures"
     memory = None
@@ -106,13 +106,13 @@ def train_run(
         if rollout is None:
             raise MimicError(f"recipe '{recipe.name}': has dagger.rounds, for which somebody must drive: train it with `mimic train`")
         before = out / f"round_{number}"
-        _imitate(recipe, network, before, splits, looking=looking, report=report, stage=before.name, memory=memory)
+        imitate(recipe, network, before, splits, looking=looking, report=report, stage=before.name, memory=memory)
         stores = [*stores, ClipStore.open(rollout(recipe.dagger, before, number))]
         check_splits(stores, recipe)
         train = FrameSet(stores, "train", recipe)
         splits = Splits(train, splits.val, describe_data(stores, train, splits.val))
         recipe = dataclasses.replace(recipe, steps=recipe.dagger.steps)
-    return _imitate(recipe, network, out, splits, looking=looking, report=report, stage="planner", memory=memory)
+    return imitate(recipe, network, out, splits, looking=looking, report=report, stage="planner", memory=memory)
 
 
 def new_network(recipe: Recipe, train: FrameSet, *, has_eyes: bool = True) -> PlannerNetwork:
@@ -176,10 +176,22 @@ def _load_seeing(network: PlannerNetwork, path: Path) -> None:
     network.load_state_dict(own | weights)
 
 
-def _imitate(
+def take_frozen_encoder(network: PlannerNetwork, encoder: Path) -> None:
+    """Take from the run `encoder` what is kept of pictures (`seeing_parts`), never to change; what decides by that stays as it
+    was born, though the run has learned that, too. Raises MimicError when there is none, or another network's."""
+    frozen = {name for name, part in network.named_children() if part in network.seeing_parts()}
+    born = {name: tensor.clone() for name, tensor in network.state_dict().items() if name.partition(".")[0] not in frozen}
+    _load_seeing(network, encoder / PERCEPTION_DIRECTORY / WEIGHTS_FILE)
+    network.load_state_dict(network.state_dict() | born)
+    for part in network.seeing_parts():
+        part.requires_grad_(False)
+
+
+def imitate(
     recipe: Recipe, network: PlannerNetwork, out: Path, splits: Splits, *, looking: Looking, report: Report, stage: str, memory: Path | None = None
 ) -> dict[str, Any]:
-    """memory: where to keep what the encoder finds, for looking at that."""
+    """Learn to drive as the driver did, or load what was learned when it is finished; returns the card. memory: where to keep
+    what the encoder finds, for looking at that; without it the splits have it already."""
     out.mkdir(exist_ok=True)
     if (out / CARD_FILE).exists():
         network.load_state_dict(load_tensors(out / WEIGHTS_FILE))
@@ -221,6 +233,11 @@ def _card(recipe: Recipe, out: Path, splits: Splits, trained: Trained, *, has_ey
         "model_hash": file_hash(out / ONNX_FILE),
         "weights_hash": file_hash(out / WEIGHTS_FILE),
     }
+
+
+def save_recipe(recipe: Recipe, out: Path) -> None:
+    """Write recipe.yaml, by which a directory is known as a run."""
+    (out / RECIPE_FILE).write_text(yaml.safe_dump(_plain(recipe.as_dict()), sort_keys=False), encoding="utf-8")
 
 
 def with_seed(recipe: Recipe, seed: int | None) -> Recipe:

@@ -156,13 +156,19 @@ def _encode(network: PlannerNetwork, frames: FrameSet, indices: NDArray[np.int64
     partial.replace(path)
 
 
-@torch.no_grad()
 def val_score(network: PlannerNetwork, frames: FrameSet, *, looking: Looking) -> float:
     """What is minimised on val: `car`: mean distance of the most probable plan over its horizon (ADE, m);
     `steering_only`: RMSE of the steering wheel angle, rad."""
+    mean = float(frame_errors(network, frames, looking=looking).mean())
+    return mean if frames.spec is CAR else math.sqrt(mean)
+
+
+@torch.no_grad()
+def frame_errors(network: PlannerNetwork, frames: FrameSet, *, looking: Looking) -> NDArray[np.float64]:
+    """(N,) of each usable frame: `car`: ADE of the most probable plan over its horizon, m; `steering_only`: square, rad²."""
     network.eval()
     device = next(network.parameters()).device
-    total, count = 0.0, 0
+    errors = np.zeros(len(frames.usable))
     for start in range(0, len(frames.usable), VAL_BATCH):
         batch = frames.batch(np.arange(start, min(start + VAL_BATCH, len(frames.usable))), None, looking=looking)
         ego, route = batch.ego.to(device), batch.route.to(device)
@@ -170,12 +176,9 @@ def val_score(network: PlannerNetwork, frames: FrameSet, *, looking: Looking) ->
         plans, logits = network.head.plans(outputs)
         chosen = plans[torch.arange(len(plans)), logits.argmax(-1)].cpu()
         error = chosen - batch.targets
-        if frames.spec is CAR:
-            total += float(error[:, 1:, :2].norm(dim=-1).mean(-1).sum())
-        else:
-            total += float(error.square().sum())
-        count += len(plans)
-    return total / count if frames.spec is CAR else math.sqrt(total / count)
+        of_frames = error[:, 1:, :2].norm(dim=-1).mean(-1) if frames.spec is CAR else error.square().sum((1, 2))
+        errors[start : start + len(plans)] = of_frames.numpy()
+    return errors
 
 
 @torch.no_grad()
