@@ -20,6 +20,7 @@ COMMANDS = {
     "extract": "bags → clip store",
     "label": "labels for the frames of a clip store, as new columns",
     "train": "learn from clip stores",
+    "scaling": "how much better more data makes it, and a forecast",
     "score": "how close a policy comes to the human, on clips it never saw",
     "replay": "run a recorded drive through the real nodes",
     "sim": "record drives in the built-in simulator, make towns for it",

@@ -47,12 +47,14 @@ def drive(count: int, phase: float) -> dict[str, np.ndarray]:
     }
 
 
-def make_store(path: Path, *, signals: tuple[str, ...], count: int = 80, drives: int = 2, rig: str = "mono", gap_s: float | None = None) -> ClipStore:
-    """`drives` train clips and a val clip; with gap_s, val follows the first train clip in the same drive after that gap."""
+def make_store(
+    path: Path, *, signals: tuple[str, ...], count: int = 80, drives: int = 2, val_drives: int = 1, rig: str = "mono", gap_s: float | None = None
+) -> ClipStore:
+    """A clip of each of `drives` train drives and of `val_drives`; with gap_s, val follows the first train clip in the same drive after that gap."""
     spec = StoreSpec(rig=rig, cameras=("front",), frame_rate_hz=10.0)
     with StoreWriter(path, spec) as writer:
-        for index in range(drives + 1):
-            split = "val" if index == drives else "train"
+        for index in range(drives + val_drives):
+            split = "val" if index >= drives else "train"
             is_same = split == "val" and gap_s is not None
             start = START_NS + (count - 1) * PERIOD_NS + round(gap_s * 1e9) if is_same else START_NS
             stamps = start + np.arange(count) * PERIOD_NS
