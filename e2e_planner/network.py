@@ -21,6 +21,7 @@ from perception.situation import QUESTIONS, SituationHead, metres
 
 PLANNING = ("path", "speed")
 QUERIES = (*PLANNING, *QUESTIONS)
+MOVERS = (*PLANNING, "lead")  # that have to know how the ego moves
 
 
 class PlannerNetwork(nn.Module):
@@ -49,7 +50,8 @@ class PlannerNetwork(nn.Module):
             places = sum(-(-c.height_px // stride) * -(-c.width_px // stride) for c in rig.cameras)
             if sizes.tokens:
                 self.neck = Neck(sizes.widths[-NECK_STAGES:], sizes.tokens, len(rig.cameras))
-                self.view = TokenView(sizes, QUERIES, places=places, point_values=point_values(len(rig.cameras)), told=told)
+                values = point_values(len(rig.cameras))
+                self.view = TokenView(sizes, QUERIES, movers=MOVERS, places=places, point_values=values, told=told, ego=2 * len(ego_inputs))
                 self.picture_heads, self.points, self.situation = PictureHeads(len(rig.cameras)), Points(rig), SituationHead(sizes.width)
             else:
                 self.view = FlatView(sizes, channels_in=config.channels_out, places=places, told=told)
@@ -77,7 +79,7 @@ class PlannerNetwork(nn.Module):
             tokens.append(self.neck.tokens(pyramid, camera))
             fine.append(self.neck.fine(pyramid, tokens[-1], camera))
             said.append(self.picture_heads(fine[-1], camera))
-        return flat_tokens(tokens, self.points(fine, said)), said
+        return flat_tokens(tokens, self.points(pictures, fine, said)), said
 
     def decide(self, seen: Tensor | None, ego: Tensor, route: Tensor) -> dict[str, Tensor]:
         """From what is seen to the outputs."""

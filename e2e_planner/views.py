@@ -17,6 +17,7 @@ from perception.points import GROUPS, POINTED_AT, SCORE
 REDUCED_CHANNELS = 32  # of the feature map, before its places are told apart
 HEADS = 4
 LEAST_SCORE = 1e-6
+SILENT = -1e4  # added to what attention weighs by: not heard at all
 
 
 def flat_tokens(maps: Sequence[Tensor], points: Tensor) -> Tensor:
@@ -54,13 +55,22 @@ class FlatView(nn.Module):
 
 
 class TokenView(nn.Module):
-    """seen (N, places · tokens + points · point_values) of `flat_tokens`, told (N, told) → features (N, width) of each query."""
+    """seen (N, places · tokens + points · point_values) of `flat_tokens`, told (N, told) → features (N, width) of each query.
+
+    Only `movers` hear the first `ego` of what is told, and nobody else hears them: a light that is red because the car
+    stands has not been seen.
+    """
 
     groups: Tensor
+    moves: Tensor
+    hush: Tensor
 
-    def __init__(self, sizes: Network, queries: Sequence[str], *, places: int, point_values: int, told: int) -> None:
+    def __init__(self, sizes: Network, queries: Sequence[str], *, movers: Sequence[str], places: int, point_values: int, told: int, ego: int) -> None:
         super().__init__()
         self.queries, self.tokens, self.point_values, width = tuple(queries), sizes.tokens, point_values, sizes.width
+        self.ego, moves = ego, torch.tensor([query in movers for query in queries])
+        self.register_buffer("moves", moves[:, None], persistent=False)
+        self.register_buffer("hush", torch.where(moves[None] & ~moves[:, None], SILENT, 0.0), persistent=False)  # (Q, Q)
         self.split = [places * sizes.tokens, len(GROUPS) * point_values]
         self.register_buffer("groups", torch.tensor(GROUPS), persistent=False)
         self.see = nn.Linear(sizes.tokens, width)
@@ -81,9 +91,10 @@ class TokenView(nn.Module):
         memory = self.tidy(torch.cat([self.see(places) + self.place, self.point(points) + self.group[self.groups]], 1))
         scores = torch.cat([torch.ones_like(places[..., 0]), points[..., SCORE]], 1)
         weight = scores.clamp(min=LEAST_SCORE).log()[:, None, None]  # added to what attention weighs by: half as likely, half as heard
-        queries = self.ask + self.hear(told)[:, None]
+        quiet = torch.cat([torch.zeros_like(told[:, : self.ego]), told[:, self.ego :]], 1)
+        queries = self.ask + torch.where(self.moves, self.hear(told)[:, None], self.hear(quiet)[:, None])
         for layer in self.layers:
-            queries = layer(queries, memory, weight)
+            queries = layer(queries, memory, weight, self.hush)
         return dict(zip(self.queries, self.last(queries).unbind(1), strict=True))
 
 
@@ -96,11 +107,12 @@ class Layer(nn.Module):
         self.look, self.talk = Attention(width), Attention(width)
         self.think = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width))
 
-    def forward(self, queries: Tensor, memory: Tensor, weight: Tensor) -> Tensor:
-        """The queries, changed; weight (N, 1, 1, L): log of how much each of the memory is there."""
+    def forward(self, queries: Tensor, memory: Tensor, weight: Tensor, hush: Tensor) -> Tensor:
+        """The queries, changed; weight (N, 1, 1, L): log of how much each of the memory is there; hush (Q, Q): SILENT where the one
+        must not hear the other."""
         queries = queries + self.look(self.norms[0](queries), memory, weight)
         own = self.norms[1](queries)
-        queries = queries + self.talk(own, own)
+        queries = queries + self.talk(own, own, hush)
         return queries + self.think(self.norms[2](queries))
 
 
@@ -111,12 +123,11 @@ class Attention(nn.Module):
         super().__init__()
         self.query, self.key_value, self.out = nn.Linear(width, width), nn.Linear(width, 2 * width), nn.Linear(width, width)
 
-    def forward(self, queries: Tensor, memory: Tensor, weight: Tensor | None = None) -> Tensor:
+    def forward(self, queries: Tensor, memory: Tensor, weight: Tensor) -> Tensor:
         """(N, Q, width) and (N, L, width) → (N, Q, width)."""
         q, (k, v) = self._split(self.query(queries)), (self._split(part) for part in self.key_value(memory).chunk(2, -1))
         alike = (q @ k.transpose(2, 3)).float() / math.sqrt(q.shape[-1])
-        shares = (alike if weight is None else alike + weight).softmax(-1)
-        return self.out((shares.to(v.dtype) @ v).transpose(1, 2).flatten(2))
+        return self.out(((alike + weight).softmax(-1).to(v.dtype) @ v).transpose(1, 2).flatten(2))
 
     @staticmethod
     def _split(x: Tensor) -> Tensor:

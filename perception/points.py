@@ -1,8 +1,8 @@
 """What stands out: the road users, lights and signs that the picture heads see most clearly, each as a point of its own.
 
 A light is a few pixels, and a person far away not many more: too little to be told from the coarse places that a planner looks
-at. So the heads point, and what is fine about the place they point at is passed on. The planner listens to a point in the
-measure in which there is something (its score).
+at. So the heads point, and what is fine about the place they point at is passed on, down to its pixels, in which a lamp is red
+or green. The planner listens to a point in the measure in which there is something (its score).
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import max_pool2d
+from torch.nn.functional import max_pool2d, pixel_unshuffle
 
 from mimic_contracts.labels import CLASS_INDEX, LABEL_STRIDE
 from mimic_contracts.rig import Rig
@@ -21,8 +21,9 @@ from perception.heads import FINE_CHANNELS
 POINTED_AT = {"road_user": 32, "traffic_light": 8, "sign": 8}  # of all cameras together, at most
 GROUPS = [group for group, count in enumerate(POINTED_AT.values()) for _ in range(count)]  # of each point
 CLASSES = [CLASS_INDEX["traffic_light"], CLASS_INDEX["sign"]]
-SCORE = 0  # of a point's values: score, x, y, kinds, box, fine features, place
-LEARNED_VALUES = 3 + len(AGENT_KINDS) + BOX_VALUES + FINE_CHANNELS
+SCORE = 0  # of a point's values: score, x, y, kinds, box, fine features, glimpse, column, row, camera
+GLIMPSE_PLACES = 3  # whose pixels are passed on: the one above, the point's own, the one below
+GLIMPSE_VALUES = GLIMPSE_PLACES * 3 * LABEL_STRIDE**2
 TYPICAL_PLACE_M = 30.0
 STEEPNESS = 4.0  # how fast a place loses its score to a higher one beside it
 MAX_VALUE = 8.0  # of what an untrained head may say
@@ -31,7 +32,7 @@ MAX_VALUE = 8.0  # of what an untrained head may say
 def point_values(cameras: int) -> int:
     """How many numbers tell of a point in a rig with so many cameras; the last ones are its column and row, -1 to 1, and its
     camera, one-hot."""
-    return LEARNED_VALUES + 2 + cameras
+    return 3 + len(AGENT_KINDS) + BOX_VALUES + FINE_CHANNELS + GLIMPSE_VALUES + 2 + cameras
 
 
 class Points(nn.Module):
@@ -40,24 +41,30 @@ class Points(nn.Module):
 
     told: Tensor
     geometry: Tensor
+    glimpsed: Tensor
 
     def __init__(self, rig: Rig) -> None:
         super().__init__()
-        told, geometry = [], []
+        told, geometry, glimpsed, first = [], [], [], 0
         for index, camera in enumerate(rig.cameras):
             k, m = camera.intrinsics(), camera.mounting
             height, width = camera.height_px // LABEL_STRIDE, camera.width_px // LABEL_STRIDE
             v, u = np.indices((height, width)).reshape(2, -1)
             is_of = [np.full(len(u), index == i) for i in range(len(rig.cameras))]
             told.append(np.stack([2.0 * u / (width - 1) - 1.0, 2.0 * v / (height - 1) - 1.0, *is_of], axis=1))
+            rows = np.stack([np.maximum(v - 1, 0), v, np.minimum(v + 1, height - 1)], axis=1)
+            glimpsed.append(first + rows * width + u[:, None])
+            first += height * width
             right = ((u + 0.5) * LABEL_STRIDE - 0.5 - k[0, 2]) / k[0, 0]  # of the optical axis, at a depth of 1 m
             fixed = (1.0 / k[0, 0], m.x_m, m.y_m, np.cos(m.yaw_rad), np.sin(m.yaw_rad))
             geometry.append(np.stack([right, *(np.full(len(u), value) for value in fixed)], 1))
+        self.register_buffer("glimpsed", torch.tensor(np.concatenate(glimpsed)), persistent=False)  # (places, GLIMPSE_PLACES)
         self.register_buffer("told", torch.tensor(np.concatenate(told), dtype=torch.float32), persistent=False)  # (places, 2 + cameras)
         self.register_buffer("geometry", torch.tensor(np.concatenate(geometry), dtype=torch.float32), persistent=False)  # (places, 6)
 
-    def forward(self, fine: Sequence[Tensor], said: Sequence[Mapping[str, Tensor]]) -> Tensor:
-        """Of each camera fine (N, FINE_CHANNELS, h, w) and what the heads say of it → (N, len(GROUPS), point_values)."""
+    def forward(self, pictures: Sequence[Tensor], fine: Sequence[Tensor], said: Sequence[Mapping[str, Tensor]]) -> Tensor:
+        """Of each camera its pictures (N, 3 or more, H, W), the newest first, fine features (N, FINE_CHANNELS, h, w) and what the
+        heads say of them → (N, len(GROUPS), point_values)."""
         scores = torch.cat([tops(heads).flatten(2) for heads in said], 2)  # (N, groups, places)
         kinds, boxes = (torch.cat([heads[name].detach().float().flatten(2) for heads in said], 2) for name in ("heat", "boxes"))
         features = torch.cat([f.float().flatten(2) for f in fine], 2)
@@ -65,7 +72,10 @@ class Points(nn.Module):
         values = torch.cat([kinds.sigmoid(), boxes.clamp(-MAX_VALUE, MAX_VALUE), features], 1)
         values = values.gather(2, place[:, None].expand(-1, values.shape[1], -1)).transpose(1, 2)
         at = self._positions(values[..., len(AGENT_KINDS) : len(AGENT_KINDS) + BOX_VALUES], self.geometry[place])
-        return torch.cat([score[..., None], at, values, self.told[place]], 2)
+        pixels = torch.cat([pixel_unshuffle(p[:, :3].float(), LABEL_STRIDE).flatten(2) for p in pictures], 2)
+        glimpse = pixels.gather(2, self.glimpsed[place].flatten(1)[:, None].expand(-1, pixels.shape[1], -1))  # (N, values, K · places)
+        glimpse = (glimpse.unflatten(2, (-1, GLIMPSE_PLACES)).permute(0, 2, 3, 1).flatten(2) - 128.0) / 64.0
+        return torch.cat([score[..., None], at, values, glimpse, self.told[place]], 2)
 
     @staticmethod
     def _positions(boxes: Tensor, geometry: Tensor) -> Tensor:

@@ -280,3 +280,16 @@ def test_bfloat16_is_used_where_a_recipe_asks_for_it(labelled: Path, tmp_path: P
         part.register_forward_hook(lambda _part, _inputs, output: kinds.add(output.dtype))
     Trainer(task, dataclasses.replace(Schedule.of(recipe), steps=1), tmp_path, recipe={}).run(lambda *_: None)
     assert torch.bfloat16 in kinds
+
+
+def test_what_is_seen_of_a_light_does_not_depend_on_how_the_ego_moves(labelled: Path) -> None:
+    recipe = seeing_recipe(ego_inputs=("speed_mps",))
+    frames = FrameSet(open_stores([labelled], recipe), "train", recipe)
+    network = new_network(recipe, frames).eval()
+    batch = frames.batch(np.arange(4), None)
+    with torch.no_grad():
+        seen = network.encode(batch.pictures)
+        slow, fast = (network.decide(seen, torch.tensor([[v, 1.0]]).expand(4, -1), batch.route) for v in (0.1, 1.5))
+    for name in ("light", "rule", "line", "lane_m"):
+        torch.testing.assert_close(slow[name], fast[name], rtol=0.0, atol=0.0)
+    assert (slow["lead_mps"] != fast["lead_mps"]).all() and (slow["speed_logits"] != fast["speed_logits"]).any()
