@@ -5,18 +5,20 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from mimic_contracts.labels import LABEL_STRIDE, NOT_LABELLED, SEMANTIC_CLASSES, SKY_MM
+from mimic_contracts.labels import LABEL_STRIDE, LAMP_CLASSES, NOT_LABELLED, SEMANTIC_CLASSES, SKY_MM
 
 PIXELS = LABEL_STRIDE * LABEL_STRIDE
 
 
 def block_classes(semantic: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(H, W) classes → (H / 4, W / 4) the most frequent of each block; of equally frequent ones the higher index, which is
-    the rarer kind of thing, and any class before NOT_LABELLED. Classes beyond SEMANTIC_CLASSES count as NOT_LABELLED."""
+    the rarer kind of thing, and any class before NOT_LABELLED; a lamp that shines in one of them is more than all else.
+    Classes beyond SEMANTIC_CLASSES count as NOT_LABELLED."""
     height, width = semantic.shape[0] // LABEL_STRIDE, semantic.shape[1] // LABEL_STRIDE
     bins = _bins()[semantic[: height * LABEL_STRIDE, : width * LABEL_STRIDE]]
     keys = bins + _offsets(height, width)
     counts = np.bincount(keys.ravel(), minlength=height * width * len(_classes())).reshape(-1, len(_classes()))
+    counts[:, : len(LAMP_CLASSES)] *= PIXELS + 1  # the last classes, the first here
     return _classes()[counts.argmax(axis=1)].reshape(height, width)
 
 

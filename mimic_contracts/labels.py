@@ -12,8 +12,13 @@ from mimic_contracts.scene import AGENT_KINDS, LIGHT_STATES, STOP_RULES
 from mimic_contracts.validation import check_array, check_choice, check_number, check_text
 
 # The index is the class. "sky" is also whatever has no class of its own; a bicycle has its rider; poles carry lamps, signs
-# and signals; kerbs are sidewalk.
-SEMANTIC_CLASSES = ("sky", "road", "lane_marking", "sidewalk", "terrain", "vegetation", "building", "pole", "sign", "traffic_light", *AGENT_KINDS)
+# and signals; kerbs are sidewalk. A traffic light's lamp has a class of its own while it shines.
+LAMP_CLASSES = ("red_lamp", "yellow_lamp", "green_lamp")
+SEMANTIC_CLASSES = (
+    *("sky", "road", "lane_marking", "sidewalk", "terrain", "vegetation", "building", "pole", "sign", "traffic_light"),
+    *AGENT_KINDS,
+    *LAMP_CLASSES,
+)
 CLASS_INDEX = {name: index for index, name in enumerate(SEMANTIC_CLASSES)}
 
 # Labels of recordings, as they stand in a clip store.

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimic_contracts.errors import ContractError
+from mimic_contracts.labels import CLASS_INDEX
 from mimic_sim.mesh import VERTEX_FLOATS, MeshBuilder, turned
 from mimic_sim.road_network import Sign, Signal
 
@@ -34,7 +35,7 @@ STOP_LETTERS = (  # five rows
 
 
 class Lamps:
-    """The lamps of signals: their geometry once, their tints by state."""
+    """The lamps of signals: their geometry once, their tints and classes by state."""
 
     def __init__(self, signals: Sequence[Signal]) -> None:
         self._signals = signals
@@ -48,9 +49,10 @@ class Lamps:
         """
         if states != self._states:
             shown = [_lit(signal, states) for signal in self._signals]
-            tints = np.array([LIT[lamp] if lamp in lit else DARK[lamp] for lit in shown for lamp in LAMPS], np.float32).reshape(-1, 1, 3)
+            lamps = [(lamp, lamp in lit) for lit in shown for lamp in LAMPS]
             quads = self._quads.copy().reshape(-1, 4 * QUADS_PER_LAMP, VERTEX_FLOATS)
-            quads[:, :, 9:12] = tints
+            quads[:, :, 9:12] = np.array([LIT[lamp] if shines else DARK[lamp] for lamp, shines in lamps], np.float32).reshape(-1, 1, 3)
+            quads[:, :, 12] = np.array([CLASS_INDEX[f"{lamp}_lamp" if shines else "traffic_light"] for lamp, shines in lamps], np.float32)[:, None]
             self._quads, self._states = quads.reshape(-1, VERTEX_FLOATS), dict(states)
         return self._quads
 

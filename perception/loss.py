@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, huber_loss
 
-from mimic_contracts.labels import CLASS_INDEX, NOT_LABELLED, SEMANTIC_CLASSES
+from mimic_contracts.labels import CLASS_INDEX, LAMP_CLASSES, NOT_LABELLED, SEMANTIC_CLASSES
 from perception.agent_boxes import BRAKE, INDICATOR, MIDDLE, SIZE, SPEED
 
 RARE = ("lane_marking", "pole", "sign", "traffic_light", "bicycle", "pedestrian")
 RARE_WEIGHT = 3.0
+LAMP_WEIGHT = 10.0  # a place or two, on which it depends whether to go
 FOCUS, FORGIVING = 2.0, 4.0  # exponents of the focal loss (Law and Deng 2018)
 SOLID = slice(4, 11)  # of BOX_VALUES: what places a road user in space
 
@@ -41,6 +42,7 @@ def picture_loss(said: Mapping[str, Tensor], labels: PictureLabels) -> dict[str,
     """Terms of one camera: semantic, depth, heat, boxes."""
     weights = torch.ones(len(SEMANTIC_CLASSES), device=labels.semantic.device)
     weights[[CLASS_INDEX[name] for name in RARE]] = RARE_WEIGHT
+    weights[[CLASS_INDEX[name] for name in LAMP_CLASSES]] = LAMP_WEIGHT
     semantic = cross_entropy(said["semantic"], labels.semantic, weight=weights, ignore_index=NOT_LABELLED, reduction="sum")
     known = torch.isfinite(labels.log_depth)
     depth = huber_loss(said["log_depth"], torch.where(known, labels.log_depth, said["log_depth"].detach()), delta=0.5, reduction="sum")

@@ -1,6 +1,6 @@
-"""What stands out: the road users, lights and signs that the picture heads see most clearly, each as a point of its own.
+"""What stands out: the road users, lamps of signals and signs that the picture heads see most clearly, each as a point of its own.
 
-A light is a few pixels, and a person far away not many more: too little to be told from the coarse places that a planner looks
+A lamp is a few pixels, and a person far away not many more: too little to be told from the coarse places that a planner looks
 at. So the heads point, and what is fine about the place they point at is passed on, down to its pixels, in which a lamp is red
 or green. The planner listens to a point in the measure in which there is something (its score).
 """
@@ -12,15 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, pixel_unshuffle
 
-from mimic_contracts.labels import CLASS_INDEX, LABEL_STRIDE
+from mimic_contracts.labels import CLASS_INDEX, LABEL_STRIDE, LAMP_CLASSES
 from mimic_contracts.rig import Rig
 from mimic_contracts.scene import AGENT_KINDS
 from perception.agent_boxes import ASIDE, BOX_VALUES, DEPTH, FARTHEST_M, NEAREST_M, TYPICAL_DEPTH_M, TYPICAL_PX
 from perception.heads import FINE_CHANNELS
 
-POINTED_AT = {"road_user": 32, "traffic_light": 8, "sign": 8}  # of all cameras together, at most
+POINTED_AT = {"road_user": 32, "lamp": 16, "sign": 8}  # of all cameras together, at most
 GROUPS = [group for group, count in enumerate(POINTED_AT.values()) for _ in range(count)]  # of each point
-CLASSES = [CLASS_INDEX["traffic_light"], CLASS_INDEX["sign"]]
+LAMPS, SIGN = [CLASS_INDEX[name] for name in LAMP_CLASSES], [CLASS_INDEX["sign"]]
+LEAST_SCORE = 0.05  # up to which nothing is there: before anything is learned, all is equally little
 SCORE = 0  # of a point's values: score, x, y, kinds, box, fine features, glimpse, column, row, camera
 GLIMPSE_PLACES = 3  # whose pixels are passed on: the one above, the point's own, the one below
 GLIMPSE_VALUES = GLIMPSE_PLACES * 3 * LABEL_STRIDE**2
@@ -68,7 +69,8 @@ class Points(nn.Module):
         scores = torch.cat([tops(heads).flatten(2) for heads in said], 2)  # (N, groups, places)
         kinds, boxes = (torch.cat([heads[name].detach().float().flatten(2) for heads in said], 2) for name in ("heat", "boxes"))
         features = torch.cat([f.float().flatten(2) for f in fine], 2)
-        score, place = (torch.cat(parts, 1) for parts in zip(*map(highest, scores.unbind(1), POINTED_AT.values()), strict=True))  # (N, K)
+        found = [scores[:, group].topk(count, dim=1) for group, count in enumerate(POINTED_AT.values())]
+        score, place = (torch.cat(parts, 1) for parts in zip(*found, strict=True))  # (N, K)
         values = torch.cat([kinds.sigmoid(), boxes.clamp(-MAX_VALUE, MAX_VALUE), features], 1)
         values = values.gather(2, place[:, None].expand(-1, values.shape[1], -1)).transpose(1, 2)
         at = self._positions(values[..., len(AGENT_KINDS) : len(AGENT_KINDS) + BOX_VALUES], self.geometry[place])
@@ -89,13 +91,7 @@ class Points(nn.Module):
 def tops(heads: Mapping[str, Tensor]) -> Tensor:
     """(N, groups, h, w) how clearly a camera's heads see each group at a place; 0 where they see it clearly more so beside it."""
     heat, classes = heads["heat"].detach().float(), heads["semantic"].detach().float()
-    of_classes = (classes[:, CLASSES] - classes.amax(1, keepdim=True)).exp()
-    scores = torch.cat([heat.amax(1, keepdim=True).sigmoid(), of_classes], 1)
-    return torch.relu(scores - STEEPNESS * (max_pool2d(scores, 3, stride=1, padding=1) - scores))
-
-
-def highest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Of scores (N, places) the `count` highest and their places, (N, count). They are counted from the next one on, so that
-    who is just among them weighs nothing: the same to rounding on every machine."""
-    score, place = scores.topk(count + 1, dim=1)
-    return score[:, :-1] - score[:, -1:], place[:, :-1]
+    shares = classes.softmax(1)
+    scores = torch.cat([heat.amax(1, keepdim=True).sigmoid(), shares[:, LAMPS].sum(1, keepdim=True), shares[:, SIGN]], 1)
+    beside = max_pool2d(scores, 3, stride=1, padding=1) - scores
+    return torch.relu(scores - LEAST_SCORE - STEEPNESS * beside)

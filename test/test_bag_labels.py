@@ -30,6 +30,7 @@ from mimic_contracts.labels import (
     BEYOND_MM,
     CLASS_INDEX,
     LABEL_STRIDE,
+    LAMP_CLASSES,
     LANE_STATIONS_M,
     NOT_LABELLED,
     SEMANTIC_CLASSES,
@@ -83,6 +84,9 @@ def same(rows: LabelRows, i: int, labels: FrameLabels) -> bool:
     return texts == (labels.light, labels.stop_rule, labels.light_visible, labels.source, np.float32(labels.confidence))
 
 
+LAMPS = [CLASS_INDEX[name] for name in LAMP_CLASSES]
+
+
 def by_hand(image: NDArray[Any]) -> Iterator[tuple[int, int, list[int]]]:
     for row in range(image.shape[0] // LABEL_STRIDE):
         for column in range(image.shape[1] // LABEL_STRIDE):
@@ -92,12 +96,16 @@ def by_hand(image: NDArray[Any]) -> Iterator[tuple[int, int, list[int]]]:
 
 def test_a_block_has_the_class_of_most_pixels() -> None:
     rng = np.random.default_rng(5)
-    image = rng.choice([*range(len(SEMANTIC_CLASSES)), NOT_LABELLED], (24, 40), p=[0.3, 0.3, *[0.3 / 14] * 14, 0.1]).astype(np.uint8)
+    rest = len(SEMANTIC_CLASSES) - len(LAMP_CLASSES) - 2
+    shares = [0.3, 0.3, *[0.29 / rest] * rest, *[0.01 / len(LAMP_CLASSES)] * len(LAMP_CLASSES), 0.1]
+    image = rng.choice([*range(len(SEMANTIC_CLASSES)), NOT_LABELLED], (24, 40), p=shares).astype(np.uint8)
     reduced = block_classes(image)
     assert reduced.dtype == np.uint8 and reduced.shape == (6, 10)
     for row, column, pixels in by_hand(image):
         order = [NOT_LABELLED, *range(len(SEMANTIC_CLASSES))]  # the later of two wins
-        assert reduced[row, column] == max(order, key=lambda c: (pixels.count(c), order.index(c))), (row, column)
+        most = max(order, key=lambda c: (c in LAMPS and pixels.count(c) > 0, pixels.count(c), order.index(c)))  # a lamp before all
+        assert reduced[row, column] == most, (row, column)
+    assert set(LAMPS) & set(reduced.ravel().tolist())
     half = np.full((4, 4), ROAD, np.uint8)
     half[:2] = POLE
     assert block_classes(half).tolist() == [[POLE]]  # of two, the rarer kind
@@ -194,7 +202,7 @@ def test_labels_are_replaced_only_when_asked(tmp_path: Path) -> None:
         ([frame_labels(1)] * 4, "are for 4 frames, the store has 5"),
         ([None] * 5, "no frame of it would get labels"),
         ([frame_labels(1, semantic={"front": np.zeros((128, 256), np.uint8)})] * 5, r"shape is \(128, 256\), must be \(32, 64\)"),
-        ([frame_labels(1, semantic={"front": np.full(SHAPE, 99, np.uint8)})] * 5, "class 99 must be below 16, or 255"),
+        ([frame_labels(1, semantic={"front": np.full(SHAPE, 99, np.uint8)})] * 5, "class 99 must be below 19, or 255"),
         ([frame_labels(1, agents={"tele": np.zeros((0, len(AGENT_COLUMNS)), np.float32)})] * 5, "labels are of camera 'tele', the store has front"),
     ],
 )

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mimic_contracts.errors import ContractError
+from mimic_contracts.labels import CLASS_INDEX
 from mimic_sim.mesh import VERTEX_FLOATS, triangles
 from mimic_sim.road_network import Lane, RoadNetwork, Signal
 from mimic_sim.roadside import Circles
@@ -51,6 +52,7 @@ def test_lamps_show_the_state_of_their_link(character: str, lit: set[str]) -> No
     lamps = vertices.reshape(2, len(LAMPS), QUADS_PER_LAMP * 4, VERTEX_FLOATS)[1]
     for lamp, name in zip(lamps, LAMPS, strict=True):
         assert np.allclose(lamp[:, 9:12], (LIT if name in lit else DARK)[name])
+        assert (lamp[:, 12] == CLASS_INDEX[f"{name}_lamp" if name in lit else "traffic_light"]).all()
         assert np.allclose(lamp[:, 3:6], [1.0, 0.0, 0.0], atol=1e-6), "they face where the signal does"
     assert (np.diff([lamp[:, 2].mean() for lamp in lamps]) < -0.2).all(), "red is above yellow above green"
 
