@@ -313,7 +313,6 @@ def _entry(drive: DriveResult, figures: Mapping[str, float]) -> dict[str, Any]:
     ending = [] if drive.ended == COMPLETED else [drive.ended.partition(":")[0]]
     return {
         "scenario": route.scenario,
-        "seed": route.seed,
         "ended": drive.ended,
         "failure": failure,
         "failure_kind": [*to_blame, *ending, "own_test"][0] if failure else "",
