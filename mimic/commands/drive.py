@@ -112,7 +112,7 @@ def validate(args: argparse.Namespace) -> list[int]:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Drive all routes, write the results, print score.json without each baseline's routes; or drive one again."""
+    """Drive all routes, write the results, print score.json; or drive one again."""
     seeds = validate(args)
     _check_policies(args)
     if args.route is not None:
@@ -148,8 +148,7 @@ def run(args: argparse.Namespace) -> int:
     (folder.partial / "report.html").write_text(page, encoding="utf-8")
     (folder.partial / "score.json").write_text(json.dumps(score, indent=2) + "\n", encoding="utf-8")
     folder.finish()
-    told = {name: {key: value for key, value in figures.items() if key != "per_route"} for name, figures in score["baselines"].items()}
-    print(json.dumps(score | {"baselines": told}, indent=2))
+    print(json.dumps(score, indent=2))
     return 0
 
 
