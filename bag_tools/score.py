@@ -72,7 +72,14 @@ def score(
         **figures.of_policy(POLICY, tables[POLICY]),
         **time_shift_sweep(runs, policy.spec),
         "not_scored": not_scored(runs, POLICY, policy.spec),
-        "baselines": {name: {**figures.of_policy(name, tables[name]), "not_scored": not_scored(runs, name, policy.spec)} for name in baselines},
+        "baselines": {
+            name: {
+                **figures.of_policy(name, tables[name]),
+                **figures.difference(tables[POLICY], tables[name]),
+                "not_scored": not_scored(runs, name, policy.spec),
+            }
+            for name in baselines
+        },
     }
     return Score(summary=summary, rows=_rows(runs, tables), runs=runs, spec=policy.spec)
 

@@ -116,6 +116,16 @@ class Figures:
         figures = _flat(estimates | self._onsets(name) | self._flicker(name))
         return {**figures, f"{self.headline}_tags": present, f"{self.headline}_tags_absent": absent}
 
+    def difference(self, table: Mapping[str, Array], other: Mapping[str, Array]) -> dict[str, Any]:
+        """Flat, as `of_policy`: KEY_difference, the policy's figure less a baseline's on the same frames; the interval draws
+        the same blocks for both. Tables: frame_metrics. Empty for action specs other than `car`."""
+        if self.spec.name != CAR.name:
+            return {}
+        at, tags = np.concatenate(self.blocks), list(_all_tags(self.runs).values())
+        apart = {key: table[key] - other[key] for key in table if key not in ("plan_continuity_m2", "min_ade_4s_m")}
+        score = self.bootstrap.mean_of_groups(100.0 * apart.pop("frame_score"), tags, at)
+        return _flat({f"{self.headline}_difference": score} | {f"{key}_difference": self.bootstrap.mean(values, at) for key, values in apart.items()})
+
     def _onsets(self, name: str) -> dict[str, Estimate]:
         pairs, false_alarms, missed = (np.zeros(self.bootstrap.block_count) for _ in range(3))
         leads_s: list[float] = []

@@ -25,6 +25,7 @@ COMMANDS = {
     "replay": "run a recorded drive through the real nodes",
     "sim": "record drives in the built-in simulator, make towns for it",
     "drive": "drive closed loop in the built-in simulator",
+    "results": "one page of evidence from the results of drive, score and scaling",
     "up": "start a launch file's nodes without `launch`",
 }
 

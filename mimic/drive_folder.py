@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from e2e_planner.policies import is_perceived, perceived_run
+from mimic.drive_jobs import EXPERT
 from mimic_contracts.config import config_dir
 from mimic_contracts.errors import MimicError, UsageError, require_package
 from mimic_sim.drive_result import TRACE_SUFFIX
@@ -115,7 +116,9 @@ def simulator_hash() -> str:
 
 def policy_hash(policy: str) -> str:
     """Hash over the files that a policy is: its model, the module of its class, or the source code of the built-in ones and
-    the perception that they see with."""
+    the perception that they see with; EXPERT is part of the simulator."""
+    if policy == EXPERT:
+        return simulator_hash()
     path, (module, colon, _) = Path(policy), policy.partition(":")
     root = Path(__file__).parents[1]
     if is_perceived(policy):
@@ -131,6 +134,36 @@ def policy_hash(policy: str) -> str:
     else:
         files = sorted((root / "e2e_planner").rglob("*.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+def policy_card(policy: str) -> dict[str, Any]:
+    """What tells a policy from others: policy, policy_hash; perception_hash where it sees with a run's perception; and of a
+    trained planner recipe (its name), recipe_hash (over everything in it but the seed), training_seed, model_hash and
+    training_data (the hash of each store that it has learned from). Raises MimicError where a card is damaged."""
+    card: dict[str, Any] = {"policy": policy, "policy_hash": policy_hash(policy)}
+    path = Path(policy)
+    is_trained = path.is_dir() or path.suffix == ".onnx"
+    run = perceived_run(policy) if is_perceived(policy) else path if path.is_dir() else path.parent
+    seeing = run / "perception" / "card.json"
+    if (is_trained or is_perceived(policy)) and seeing.is_file():
+        card["perception_hash"] = _read(seeing)["weights_hash"]
+    if is_trained:
+        trained = _read(run / "card.json")
+        recipe = {key: value for key, value in trained["recipe"].items() if key != "seed"}
+        card |= {
+            "recipe": recipe["name"],
+            "recipe_hash": hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16],
+            "training_seed": trained["recipe"]["seed"],
+            "model_hash": trained["model_hash"],
+            "training_data": [store["data_hash"] for store in trained.get("data", {}).get("stores", [])],
+        }
+    return card
+
+
+def _read(card: Path) -> dict[str, Any]:
+    from e2e_planner.onnx_model import read_card  # a user's own planner needs no ONNX Runtime
+
+    return read_card(card)
 
 
 def link_drive(source: Path, target: Path) -> None:

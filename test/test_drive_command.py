@@ -15,12 +15,13 @@ from test_drive_pool import street
 
 from mimic.cli import main
 from mimic.commands import drive as drive_command
-from mimic.drive_folder import DriveFolder, route_key
+from mimic.drive_folder import DriveFolder, policy_card, route_key, simulator_hash
 from mimic.drive_replay import compare
 from mimic_contracts.errors import MimicError, UsageError
 from mimic_contracts.rig import load_rig
 from mimic_sim.birds_eye import AHEAD_M, BEHIND_M, EGO, LIGHTS, BirdsEye
 from mimic_sim.drive_result import DriveResult
+from mimic_sim.events import Event
 from mimic_sim.moment import Moment
 from mimic_sim.route_spec import RouteSpec
 from mimic_sim.view import View
@@ -149,6 +150,13 @@ def test_the_expert_drives_a_route_once_for_all(tmp_path: Path, suite: Path, cap
     assert one["per_route"] == two["per_route"] and len(one["per_route"]) == 2
     baseline = one["baselines"]["constant_velocity"]
     assert baseline["driving_score_difference"] == pytest.approx(one["driving_score"] - baseline["driving_score"])
+    assert one["command"].startswith(f"mimic drive --policy hold_last --suite {suite} --seeds 1 --baselines constant_velocity")
+    assert {name: (who["policy"], who["pictures"]) for name, who in one["baselines"].items()} == {
+        name: (name, "as_is") for name in ("expert", "constant_velocity")
+    }
+    for who, kind in ((one, "time_limit"), (one["baselines"]["expert"], "")):
+        first = who["per_route"]["a_s1"]
+        assert (first["failure_kind"], first["scenario_fault"]) == (kind, None) and first["is_success"] == float(not kind)
     again = str(tmp_path / "one" / "routes" / "a_s1.parquet")
     capsys.readouterr()
     assert main(["drive", "--policy", "hold_last", "--route", again]) == 0
@@ -157,6 +165,35 @@ def test_the_expert_drives_a_route_once_for_all(tmp_path: Path, suite: Path, cap
     assert main(["drive", "--policy", "drive_policies:Slow", "--route", again]) == 1
     verdict = json.loads(capsys.readouterr().out)
     assert not verdict["is_identical"] and verdict["first_difference_s"] == 0.0 and len(set(verdict["canonical_hashes"])) == 2
+
+
+def test_what_went_wrong_first_is_told(tmp_path: Path) -> None:
+    events = tuple(
+        Event(time_s=time_s, kind=kind, with_what="x", progress_m=1.0, ego_speed_mps=1.0, at_fault=at_fault)
+        for time_s, kind, at_fault in ((3.0, "red_light", True), (1.0, "static_collision", False), (2.0, "vehicle_collision", True))
+    )
+    never = DriveResult.from_rows(replace(FIRST, scenario="fork"), [], [], length_m=1.0, ended="failed: no: model", events=events)
+    for drive, kind in ((never, "vehicle_collision"), (replace(never, events=events[1:2]), "failed"), (replace(never, events=(), ended="completed"), "")):
+        entry = drive_command._entry(drive, {"driving_score": np.nan})
+        assert (entry["failure_kind"], entry["scenario_fault"], entry["driving_score"]) == (kind, None, None)
+
+
+def test_a_policy_is_told_from_others_by_its_card(tmp_path: Path) -> None:
+    cards = []
+    for seed, steps in ((0, 5), (1, 5), (2, 6)):
+        run = tmp_path / str(seed)
+        (run / "perception").mkdir(parents=True)
+        (run / "perception" / "card.json").write_text('{"weights_hash": "eyes"}', encoding="utf-8")
+        recipe = {"name": "town", "seed": seed, "steps": steps}
+        card = {"recipe": recipe, "model_hash": f"model {seed}", "data": {"stores": [{"data_hash": "a"}, {"data_hash": "b"}]}}
+        (run / "card.json").write_text(json.dumps(card), encoding="utf-8")
+        (run / "model.onnx").write_bytes(b"")
+        cards.append(policy_card(str(run)))
+    assert [card["training_seed"] for card in cards] == [0, 1, 2] and cards[0]["training_data"] == ["a", "b"] and cards[0]["perception_hash"] == "eyes"
+    assert cards[0]["recipe_hash"] == cards[1]["recipe_hash"] != cards[2]["recipe_hash"]
+    beside = policy_card(str(tmp_path / "0" / "model.onnx"))
+    assert {key for key in cards[0] if beside[key] != cards[0][key]} == {"policy", "policy_hash"}
+    assert set(policy_card("hold_last")) == {"policy", "policy_hash"} and policy_card("expert")["policy_hash"] == simulator_hash()
 
 
 def test_a_comparison_names_the_first_tick_that_differs(tmp_path: Path, suite: Path) -> None:

@@ -29,7 +29,7 @@ def test_commands_of_the_readme_are_understood(line: str, monkeypatch: pytest.Mo
 
 def test_the_readme_shows_every_command_that_a_user_needs() -> None:
     shown = {shlex.split(line)[1] for line in COMMAND_LINES}
-    assert shown >= {"bag", "extract", "train", "score", "replay", "drive"} and shown <= set(COMMANDS)
+    assert shown >= {"bag", "extract", "train", "score", "replay", "drive", "results"} and shown <= set(COMMANDS)
 
 
 def test_configurations_named_in_the_readme_exist() -> None:

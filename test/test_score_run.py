@@ -105,7 +105,18 @@ def test_the_summary_is_flat_and_whole(scored):
 def test_baselines_are_scored_on_the_same_frames(store, scored):
     alone = score(HoldLast(), store, "val", policy_name="hold_last", baselines={}).summary
     beside = scored.summary["baselines"]["hold_last"]
-    assert {key: alone[key] for key in beside if key != "not_scored"} == {key: value for key, value in beside.items() if key != "not_scored"}
+    own = {key for key in beside if "_difference" not in key and key != "not_scored"}
+    assert {key: alone[key] for key in own} == {key: beside[key] for key in own}
+
+
+def test_differences_from_a_baseline_are_paired(store, scored):
+    beside = score(Oracle(store, sideways=0.5), store, "val", policy_name="p", baselines={"further": Oracle(store, sideways=0.7)}).summary["baselines"][
+        "further"
+    ]
+    assert beside["ade_4s_m_difference"] == pytest.approx(-0.2) and beside["ade_4s_m_difference_ci95"] == pytest.approx([-0.2, -0.2])
+    other = scored.summary["baselines"]["hold_last"]
+    for key in ("ade_4s_m", "human_score", "speed_error_mps"):
+        assert other[f"{key}_difference"] == pytest.approx(scored.summary[key] - other[key]) and other[f"{key}_difference_count"] == other[f"{key}_count"]
 
 
 def test_what_cannot_be_scored_is_counted_and_not_zero(scored):
@@ -242,6 +253,7 @@ def test_the_command_writes_a_whole_report(tmp_path, capsys):
     summary = json.loads((out / "score.json").read_text())
     assert f"{summary['human_score']:.1f}" in printed and table_text(summary) in printed
     assert set(summary["baselines"]) == {"constant_velocity", "hold_last"}
+    assert summary["command"] == "mimic " + " ".join(arguments) and summary["policy_hash"]
     assert pq.read_table(out / "rows.parquet").num_rows == 3 * summary["frames"]
     assert (out / "report.html").read_text().startswith("<!doctype html>")
     assert main(arguments) == 2 and "exists" in capsys.readouterr().err

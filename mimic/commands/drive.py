@@ -12,7 +12,8 @@ module:Class. Routes are driven in --jobs processes at once, with the same resul
 raises, or thinks for longer than --budget-s, or a town that is not there fails the route, and the run goes on; when SUMO
 dies, the route is repeated once. What was finished survives an interruption, and --resume goes on from there.
 
-OUT holds score.json (flat keys with units, defined in report.html), run.json (what was asked for), routes/ROUTE.parquet
+OUT holds score.json (flat keys with units, defined in report.html; and each drive's, of the baselines too, of which
+`mimic results` makes its tables), run.json (what was asked for), routes/ROUTE.parquet
 (one row a tick and what the judge noted; beside it the trace of who was around), the same in expert/ of the expert's
 drives and in NAME/ of each baseline's, from which the score can be made again, films/ROUTE.mp4 of the failures, and
 report.html. The expert's drives are kept beside OUT, in expert_drives/, for later runs. With --over-ros the policy drives
@@ -22,6 +23,7 @@ through the camera, planner and vehicle interface nodes as processes of their ow
 import argparse
 import json
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -34,7 +36,7 @@ import numpy as np
 from tqdm import tqdm
 
 from e2e_planner.policies import BUILT_IN, PERCEIVED, is_perceived, load_policy
-from mimic.drive_folder import DriveFolder, link_drive, policy_hash, simulator_hash
+from mimic.drive_folder import DriveFolder, link_drive, policy_card, simulator_hash
 from mimic.drive_jobs import EXPERT, drive_job, failed_drive, film_job
 from mimic.drive_replay import replay
 from mimic.seeds import seeds_of
@@ -46,6 +48,7 @@ from mimic_sim.drive_score import failure_of, score_route
 from mimic_sim.drive_statistics import paired_difference, score_routes
 from mimic_sim.job_pool import AGAIN, DONE, FAILED, SUMO, Job, Outcome, run_jobs
 from mimic_sim.route_spec import RouteSpec
+from mimic_sim.scenarios import load_scenario
 from mimic_sim.suite import Suite, load_suite
 from mimic_sim.trace import Trace
 from mimic_sim.world import COMPLETED, load_road
@@ -117,8 +120,7 @@ def run(args: argparse.Namespace) -> int:
     suite = load_suite(args.suite)
     routes = _routes(suite, seeds)
     card = {
-        "policy": args.policy,
-        "policy_hash": policy_hash(args.policy),
+        **policy_card(args.policy),
         "baselines": _baselines(args),
         "suite": suite.name,
         "suite_hash": suite.file_hash,
@@ -136,7 +138,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         _drive_all(args, folder, drivers, routes)
         drives, score = _score(folder, drivers, routes)
-        score = {key: value for key, value in card.items() if key != "baselines"} | {"wall_time_s": round(time.monotonic() - started_s, 1)} | score
+        described = {key: value for key, value in card.items() if key != "baselines"} | {"command": _command(args)}
+        score = described | {"wall_time_s": round(time.monotonic() - started_s, 1)} | score
         videos = _make_films(args, folder, [drive for drive, _ in drives])
     except KeyboardInterrupt:
         print(f"what is finished lies in {folder.partial}: the same command with --resume goes on", file=sys.stderr)
@@ -147,6 +150,15 @@ def run(args: argparse.Namespace) -> int:
     folder.finish()
     print(json.dumps(score, indent=2))
     return 0
+
+
+def _command(args: argparse.Namespace) -> str:
+    """By which the same drives are made again."""
+    given = ["--policy", args.policy, "--suite", args.suite, "--seeds", args.seeds]
+    given += ["--baselines", args.baselines] if args.baselines else []
+    given += ["--pictures", args.pictures] if args.pictures != "as_is" else []
+    given += ["--over-ros"] if args.over_ros else []
+    return shlex.join(["mimic", "drive", *given, "--budget-s", f"{args.budget_s:g}", "--videos", args.videos, "--out", str(args.out)])
 
 
 def _baselines(args: argparse.Namespace) -> list[str]:
@@ -265,30 +277,48 @@ def _over_ros(job: Job, args: argparse.Namespace, folder: DriveFolder, route: Ro
 
 def _score(
     folder: DriveFolder, drivers: Mapping[str, Driver], routes: Sequence[RouteSpec]
-) -> tuple[list[tuple[DriveResult, dict[str, float]]], dict[str, object]]:
+) -> tuple[list[tuple[DriveResult, dict[str, float]]], dict[str, Any]]:
     """The drives of the policy, without plans and traces, and their figures; and the score."""
     class_of = {route.route_id: route.scenario for route in routes}
     figures: dict[str, Figures] = {name: {} for name in drivers}
-    drives, entries = [], {}
+    entries: dict[str, dict[str, Any]] = {name: {} for name in drivers}
+    drives = []
     for route in tqdm(routes, desc="scores", unit="route", file=sys.stderr):
         loaded = {name: DriveResult.load(folder.path(name, route)) for name in drivers}
         for name, drive in loaded.items():
             figures[name][route.route_id] = score_route(drive, loaded[EXPERT])
-        drive, values = loaded[ROUTES], figures[ROUTES][route.route_id]
-        entries[route.route_id] = {
-            "scenario": route.scenario,
-            "ended": drive.ended,
-            "failure": failure_of(drive),
-            "canonical_hash": drive.canonical_hash(),
-            **{key: float(value) if np.isfinite(value) else None for key, value in values.items()},
-        }
-        drives.append((replace(drive, plans=drive.plans[:0].copy(), trace=Trace.of([])), values))
+            entries[name][route.route_id] = _entry(drive, figures[name][route.route_id])
+        drive = loaded[ROUTES]
+        drives.append((replace(drive, plans=drive.plans[:0].copy(), trace=Trace.of([])), figures[ROUTES][route.route_id]))
     baselines = {
-        name: score_routes(figures[name], class_of=class_of) | paired_difference(figures[ROUTES], figures[name], class_of=class_of)
-        for name in drivers
+        name: {
+            **policy_card(driver.policy),
+            "pictures": driver.pictures,
+            **score_routes(figures[name], class_of=class_of),
+            **paired_difference(figures[ROUTES], figures[name], class_of=class_of),
+            "per_route": entries[name],
+        }
+        for name, driver in drivers.items()
         if name != ROUTES
     }
-    return drives, {**score_routes(figures[ROUTES], class_of=class_of), "baselines": baselines, "per_route": entries}
+    return drives, {**score_routes(figures[ROUTES], class_of=class_of), "baselines": baselines, "per_route": entries[ROUTES]}
+
+
+def _entry(drive: DriveResult, figures: Mapping[str, float]) -> dict[str, Any]:
+    """What score.json says of one drive. failure_kind: what went wrong first, an event's kind, else how it ended, else
+    own_test, that of its scenario; scenario_fault: what that says, empty where it was passed, None where it says nothing."""
+    route, failure = drive.route, failure_of(drive)
+    to_blame = [event.kind for event in sorted(drive.events, key=lambda event: event.time_s) if event.at_fault]
+    ending = [] if drive.ended == COMPLETED else [drive.ended.partition(":")[0]]
+    return {
+        "scenario": route.scenario,
+        "ended": drive.ended,
+        "failure": failure,
+        "failure_kind": [*to_blame, *ending, "own_test"][0] if failure else "",
+        "scenario_fault": load_scenario(route.scenario).fault(drive) if route.scenario and len(drive) else None,
+        "canonical_hash": drive.canonical_hash(),
+        **{key: float(value) if np.isfinite(value) else None for key, value in figures.items()},
+    }
 
 
 def _make_films(args: argparse.Namespace, folder: DriveFolder, drives: Sequence[DriveResult]) -> dict[str, str]:

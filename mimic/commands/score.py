@@ -5,12 +5,13 @@
     mimic score --policy my_planner:Planner --data STORE --split test --out REPORT
 
 REPORT then holds score.json (flat, units in the names, each figure with its 95 % interval and count; the baselines under
-`baselines`), rows.parquet (a row per policy and frame, from which every figure can be computed again) and report.html.
-A short table goes to stdout.
+`baselines`, with KEY_difference, the policy's figure less theirs), rows.parquet (a row per policy and frame, from which every
+figure can be computed again) and report.html. A short table goes to stdout.
 """
 
 import argparse
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
@@ -45,13 +46,16 @@ def run(args: argparse.Namespace) -> int:
     from bag_tools.score import score
     from bag_tools.score_report import report_html
     from e2e_planner.policies import load_policy
+    from mimic.drive_folder import policy_card
 
     store = ClipStore.open(args.data)
     policy = load_policy(args.policy)
     baselines = baselines_for(policy, Path(args.policy), signals=store.meta.signals)
     result = score(policy, store, args.split, policy_name=args.policy, baselines=baselines, progress=_progress)
     print("score: drawing the report", file=sys.stderr)
-    write_report(args.out, result.summary, result.rows, report_html(result, store))
+    command = ["mimic", "score", "--policy", args.policy, "--data", str(args.data), "--split", args.split, "--out", str(args.out)]
+    summary = result.summary | policy_card(args.policy) | {"command": shlex.join(command)}
+    write_report(args.out, summary, result.rows, report_html(result, store))
     print(table_text(result.summary))
     print(f"report {args.out / REPORT_FILE}")
     return 0
