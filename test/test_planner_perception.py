@@ -237,7 +237,7 @@ def test_perception_learns(labelled: Path) -> None:
     train, val = FrameSet(stores, "train", recipe), FrameSet(stores, "val", recipe)
     network = new_network(recipe, train)
     task = PerceptionTask(recipe, network, train=train, val=val)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     network.train()
     for step in range(80):
         loss, _ = task.loss(network, task.batch(step), lambda what: what)

@@ -18,7 +18,7 @@ from planner_helpers import CAR_SIGNALS, WHEEL_SIGNALS, car_recipe, make_store, 
 
 from e2e_planner.checkpoint import CARD_FILE, ONNX_FILE, RECIPE_FILE, STATE_FILE, WEIGHTS_FILE, save_tensors
 from e2e_planner.dataset import FrameSet, open_stores
-from e2e_planner.export import MIN_HALVED
+from e2e_planner.export import MIN_HALVED, round_weights
 from e2e_planner.policies import load_policy
 from e2e_planner.run import check_recipe_matches, new_network, prepare_directory, train_run
 from e2e_planner.tasks import ImitationTask
@@ -50,6 +50,7 @@ def weights_of(recipe, store: Path, out: Path, report=lambda *_: None) -> bytes:
     """Train without the export, which takes longer than these networks."""
     out.mkdir(exist_ok=True)
     trained = imitation(recipe, store, out).run(report)
+    round_weights(trained.network)
     save_tensors(out / WEIGHTS_FILE, trained.network.state_dict())
     return (out / WEIGHTS_FILE).read_bytes()
 
