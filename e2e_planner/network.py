@@ -77,7 +77,7 @@ class PlannerNetwork(nn.Module):
         for camera, picture in enumerate(pictures):
             pyramid = self.encoder.pyramid(picture, camera)
             tokens.append(self.neck.tokens(pyramid, camera))
-            fine.append(self.neck.fine(pyramid, tokens[-1], camera))
+            fine.append(self.neck.fine(picture, pyramid, tokens[-1], camera))
             said.append(self.picture_heads(fine[-1], camera))
         return flat_tokens(tokens, self.points(pictures, fine, said)), said
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pixel_unshuffle
 
-from mimic_contracts.labels import SEMANTIC_CLASSES
+from mimic_contracts.labels import LABEL_STRIDE, SEMANTIC_CLASSES
 from mimic_contracts.scene import AGENT_KINDS
 from perception.agent_boxes import BOX_VALUES
 from perception.encoder import ConvNorm
@@ -23,7 +23,7 @@ FIRST_HEAT = -4.0  # a place is a road user's middle in one of 50 cases, before 
 
 
 class Neck(nn.Module):
-    """Encoder stages of strides 4 to 32 → tokens (N, channels, H/16, W/16) and fine (N, FINE_CHANNELS, H/4, W/4)."""
+    """Encoder stages of strides 4 to 32, and the pictures → tokens (N, channels, H/16, W/16) and fine (N, FINE_CHANNELS, H/4, W/4)."""
 
     def __init__(self, widths: Sequence[int], channels: int, cameras: int) -> None:
         super().__init__()
@@ -31,6 +31,7 @@ class Neck(nn.Module):
         self.coarse = nn.Conv2d(last, channels, 1)
         self.sides = nn.ModuleList([nn.Conv2d(sixteenth, channels, 1), nn.Conv2d(eighth, channels, 1), nn.Conv2d(quarter, FINE_CHANNELS, 1)])
         sizes = ((channels, channels), (channels, FINE_CHANNELS), (FINE_CHANNELS, FINE_CHANNELS))
+        self.pixels = nn.Conv2d(3 * LABEL_STRIDE**2, FINE_CHANNELS, 1)
         self.mixes = nn.ModuleList(ConvNorm(before, after, 3, cameras=cameras) for before, after in sizes)
 
     def tokens(self, pyramid: Sequence[Tensor], camera: int) -> Tensor:
@@ -38,11 +39,13 @@ class Neck(nn.Module):
         sixteenth, last = pyramid[-2:]
         return torch.relu(self.mixes[0](self.sides[0](sixteenth) + grown(self.coarse(last), sixteenth), camera))
 
-    def fine(self, pyramid: Sequence[Tensor], tokens: Tensor, camera: int) -> Tensor:
-        """What the heads for each place look at."""
+    def fine(self, pictures: Tensor, pyramid: Sequence[Tensor], tokens: Tensor, camera: int) -> Tensor:
+        """What the heads for each place look at. The newest picture's own pixels are among it: what colour a lamp has is lost on
+        the way to what kind of thing it is."""
         quarter, eighth = pyramid[-4], pyramid[-3]
         mixed = torch.relu(self.mixes[1](self.sides[1](eighth) + grown(tokens, eighth), camera))
-        return torch.relu(self.mixes[2](self.sides[2](quarter) + grown(mixed, quarter), camera))
+        pixels = self.pixels(pixel_unshuffle(pictures[:, :3] / 64.0 - 2.0, LABEL_STRIDE))
+        return torch.relu(self.mixes[2](self.sides[2](quarter) + pixels + grown(mixed, quarter), camera))
 
 
 def grown(features: Tensor, to: Tensor) -> Tensor:

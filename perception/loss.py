@@ -12,7 +12,7 @@ from perception.agent_boxes import BRAKE, INDICATOR, MIDDLE, SIZE, SPEED
 
 RARE = ("lane_marking", "pole", "sign", "traffic_light", "bicycle", "pedestrian")
 RARE_WEIGHT = 3.0
-LAMP_WEIGHT = 10.0  # a place or two, on which it depends whether to go
+LAMP_WEIGHT = 40.0  # a place or two, on which it depends whether to go
 FOCUS, FORGIVING = 2.0, 4.0  # exponents of the focal loss (Law and Deng 2018)
 SOLID = slice(4, 11)  # of BOX_VALUES: what places a road user in space
 
