@@ -23,6 +23,7 @@ from e2e_planner.export import export_onnx, export_perception
 from e2e_planner.recipe import Recipe
 from e2e_planner.run import new_network
 from e2e_planner.tasks import ImitationTask, Lesson, PerceptionTask, remember
+from e2e_planner.team import Team
 from e2e_planner.train import Schedule, Trainer
 
 STEPS, WARM_UP = 8, 2
@@ -72,11 +73,11 @@ def samples_per_s(task: PerceptionTask | ImitationTask, recipe: Recipe, precisio
     directory.mkdir()
     schedule = dataclasses.replace(Schedule.of(recipe), steps=STEPS + WARM_UP, precision=precision, threads=1)
     trainer = Trainer(task, schedule, directory, recipe={})
-    batch: Lesson = task.batch(0)
+    batch: Lesson = task.batch(0, Team())
     times_s = []
     for _ in range(STEPS + WARM_UP):
         started_s = time.perf_counter()
-        trainer._learn(batch)
+        trainer._learn(batch, Team())
         times_s.append(time.perf_counter() - started_s)
     return len(batch.frames.ego) / float(np.median(times_s[WARM_UP:]))
 

@@ -152,7 +152,7 @@ class Recipe:
     out in a share `ego_dropout` of the samples; has_route_points: it is told the road-level points ahead, too, but in a share
     `route_dropout` of the samples; label_shift_s: the target is taken this much after the picture;
     focus: how much more often frames are drawn in which the action changes; threads: of the mathematics (another one
-    prepares the batches); twin: also train the network without eyes.
+    prepares the batches); processes: that share each batch, on a processor of several cores; twin: also train the network without eyes.
     """
 
     name: str
@@ -165,6 +165,7 @@ class Recipe:
     ema_decay: float = 0.995
     seed: int = 0
     threads: int = 1
+    processes: int = 1
     precision: str = "32-true"
     history_s: float = 0.2
     ego_inputs: tuple[str, ...] = ()
@@ -185,7 +186,7 @@ class Recipe:
     def __post_init__(self) -> None:
         object.__setattr__(self, "ego_inputs", tuple(self.ego_inputs))
         self.spec()
-        for name, high in (("steps", 10**7), ("batch_size", 4096), ("threads", 256), ("val_every", 10**7), ("checkpoint_every", 10**7)):
+        for name, high in (("steps", 10**7), ("batch_size", 4096), ("threads", 256), ("processes", 64), ("val_every", 10**7), ("checkpoint_every", 10**7)):
             check_integer(name, getattr(self, name), low=1, high=high)
         check_integer("seed", self.seed, low=0, high=2**31)
         check_number("learning_rate", self.learning_rate, low=1e-7, high=1.0)

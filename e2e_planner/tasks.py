@@ -14,6 +14,7 @@ from e2e_planner.dataset import Batch, FrameSet, Looking
 from e2e_planner.loss import planner_loss
 from e2e_planner.network import PlannerNetwork
 from e2e_planner.recipe import Recipe
+from e2e_planner.team import Team
 from e2e_planner.train import Move, Report
 from mimic_contracts.action_spec import CAR
 from perception.agent_boxes import Found, decode, merge
@@ -42,10 +43,9 @@ class ImitationTask:
         self._recipe, self._train, self._val, self._looking = recipe, train, val, looking
         self._draw_weights = train.draw_weights(recipe.focus)
 
-    def batch(self, step: int) -> Lesson:
+    def batch(self, step: int, team: Team) -> Lesson:
         """By lot, what changes more often than what does not."""
-        rng = np.random.default_rng((self._recipe.seed, step))
-        indices = rng.choice(len(self._draw_weights), self._recipe.batch_size, p=self._draw_weights)
+        indices, rng = _drawn((self._recipe.seed, step), self._draw_weights, self._recipe.batch_size, team)
         frames = self._train.batch(indices, rng, looking=self._looking)
         asks = self.network.has_perception and self._train.labels is not None
         return Lesson(frames, [], self._train.labels.situation(self._train.usable[indices]) if asks and self._train.labels else None)
@@ -74,10 +74,9 @@ class PerceptionTask:
         self._draw_weights = train.draw_weights(recipe.focus)
         self._chosen = np.linspace(0, len(val.usable) - 1, min(PERCEPTION_VAL_FRAMES, len(val.usable))).astype(np.int64)
 
-    def batch(self, step: int) -> Lesson:
+    def batch(self, step: int, team: Team) -> Lesson:
         """By lot, as for imitation."""
-        rng = np.random.default_rng((self._recipe.seed, step, 1))
-        return self._lesson(self._train, rng.choice(len(self._draw_weights), self._recipe.perception.batch_size, p=self._draw_weights), rng)
+        return self._lesson(self._train, *_drawn((self._recipe.seed, step, 1), self._draw_weights, self._recipe.perception.batch_size, team))
 
     def loss(self, module: Any, batch: Lesson, move: Move) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Of all heads: of the pictures' the mean over the cameras."""
@@ -109,6 +108,13 @@ class PerceptionTask:
         assert frames.labels is not None
         which = frames.usable[indices]
         return Lesson(frames.batch(indices, rng, moves=False), frames.labels.pictures(which), frames.labels.situation(which))
+
+
+def _drawn(seed: tuple[int, ...], weights: NDArray[np.float64], count: int, team: Team) -> tuple[NDArray[np.int64], np.random.Generator]:
+    """Which frames a process of a team learns from in a step, of `count` for all, and the lot that varies them."""
+    rng = np.random.default_rng(seed)
+    indices = rng.choice(len(weights), count, p=weights)
+    return indices[team.rank :: team.size], rng if team.rank == 0 else np.random.default_rng((*seed, team.rank))
 
 
 def _driving_loss(

@@ -6,7 +6,7 @@ same weights as one that was not.
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from torch import Tensor
 from e2e_planner.checkpoint import STATE_FILE, load_tensors, optimizer_tensors, pack, restore_optimizer, save_tensors, unpack
 from e2e_planner.network import PlannerNetwork
 from e2e_planner.recipe import Recipe
+from e2e_planner.team import Team, gathered
 from mimic_contracts.errors import MimicError
 
 WARMUP_SHARE = 0.05
@@ -39,6 +40,7 @@ class Schedule:
     ema_decay: float
     seed: int
     threads: int
+    processes: int
     precision: str
     val_every: int
     checkpoint_every: int
@@ -55,8 +57,8 @@ class Task(Protocol[Data]):
     network: PlannerNetwork
     data_hash: str
 
-    def batch(self, step: int) -> Data:
-        """The samples of a step, which its number decides."""
+    def batch(self, step: int, team: Team) -> Data:
+        """This process's part of the samples of a step, which its number decides."""
         ...
 
     def loss(self, module: Any, batch: Data, move: Move) -> tuple[Tensor, Mapping[str, Tensor]]:
@@ -109,25 +111,36 @@ class Trainer:
     def run(self, report: Report) -> Trained:
         """Train to the last step; report is told of each. Raises MimicError when the loss is not finite."""
         schedule = self.schedule
-        with ThreadPoolExecutor(1) as pool:
-            upcoming = pool.submit(self.task.batch, self.step)
-            while self.step < schedule.steps:
-                batch, step = upcoming.result(), self.step
-                upcoming = pool.submit(self.task.batch, min(step + 1, schedule.steps - 1))
-                figures = self._learn(batch)
-                self.step += 1
-                if self.step % schedule.val_every == 0 or self.step == schedule.steps:
-                    figures |= self._validate()
-                report(self.step, schedule.steps, figures)
+        with gathered(schedule.processes if self._fabric.device.type == "cpu" else 1, self._help) as team:
+            for figures in self._steps(team):
+                is_validated = self.step % schedule.val_every == 0 or self.step == schedule.steps
+                report(self.step, schedule.steps, figures | self._validate() if is_validated else figures)
                 if self.step % schedule.checkpoint_every == 0 or self.step == schedule.steps:
                     self._save()
         self.network.load_state_dict(self._best)
         self.network.eval()
         return Trained(self.network, self._best_score, self._best_step)
 
-    def _learn(self, batch: Any) -> dict[str, float]:
+    def _help(self, team: Team) -> None:
+        """What the other processes of a team do: the same steps, with their parts of the batches."""
+        for _ in self._steps(team):
+            pass
+
+    def _steps(self, team: Team) -> Iterator[dict[str, float]]:
+        """Learn step after step, and tell the figures of each; another thread prepares the next batch."""
+        last = self.schedule.steps - 1
+        with ThreadPoolExecutor(1) as pool:
+            upcoming = pool.submit(self.task.batch, self.step, team)
+            while self.step <= last:
+                batch = upcoming.result()
+                upcoming = pool.submit(self.task.batch, min(self.step + 1, last), team)
+                figures = self._learn(batch, team)
+                self.step += 1
+                yield figures
+
+    def _learn(self, batch: Any, team: Team) -> dict[str, float]:
         schedule = self.schedule
-        torch.manual_seed((schedule.seed << 24) + self.step)  # dropout, too, depends on the step alone
+        torch.manual_seed((((team.rank << 8) + schedule.seed) << 24) + self.step)  # dropout, too, depends on the step alone
         for group in self._optimizer.param_groups:
             group["lr"] = schedule.learning_rate * share_of_rate(self.step, schedule.steps)
         self.network.train()
@@ -137,6 +150,7 @@ class Trainer:
             raise MimicError(f"training: the loss is {loss.item()} at step {self.step}; lower learning_rate in the recipe")
         self._fitted_optimizer.zero_grad()
         self._fabric.backward(loss)
+        team.average_gradients(self.network.parameters())
         self._fabric.clip_gradients(self._module, self._fitted_optimizer, max_norm=MAX_GRADIENT_NORM, error_if_nonfinite=False)
         self._fitted_optimizer.step()
         decay = min(schedule.ema_decay, (1.0 + self.step) / (10.0 + self.step))

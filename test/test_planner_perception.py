@@ -20,6 +20,7 @@ from e2e_planner.recipe import Dagger, Perception, Recipe, route_inputs, route_v
 from e2e_planner.run import new_network, train_run
 from e2e_planner.tasks import PerceptionTask, measure
 from e2e_planner.teacher import labels_of as taught_labels
+from e2e_planner.team import Team
 from e2e_planner.train import Schedule, Trainer
 from mimic.cli import main
 from mimic_contracts.errors import ContractError, MimicError
@@ -240,7 +241,7 @@ def test_perception_learns(labelled: Path) -> None:
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     network.train()
     for step in range(80):
-        loss, _ = task.loss(network, task.batch(step), lambda what: what)
+        loss, _ = task.loss(network, task.batch(step, Team()), lambda what: what)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from e2e_planner.export import MIN_HALVED, round_weights
 from e2e_planner.policies import load_policy
 from e2e_planner.run import check_recipe_matches, new_network, prepare_directory, train_run
 from e2e_planner.tasks import ImitationTask
+from e2e_planner.team import Team, gathered
 from e2e_planner.train import Schedule, Trainer
 from mimic.cli import main
 from mimic_contracts.errors import MimicError, UsageError
@@ -101,6 +103,29 @@ def test_an_interrupted_and_resumed_run_gives_the_same_weights(car_store: Path, 
     with pytest.raises(MimicError, match="card"):
         load_policy(str(tmp_path / "cut"))
     assert weights_of(car_recipe(), car_store, tmp_path / "cut") == whole
+
+
+def test_a_team_learns_the_same_every_time_and_goes_on_where_it_was_interrupted(car_store: Path, tmp_path: Path) -> None:
+    recipe = car_recipe(processes=2)
+    whole = weights_of(recipe, car_store, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        weights_of(recipe, car_store, tmp_path / "cut", report=interrupt_at(4))
+    assert not multiprocessing.active_children()
+    assert weights_of(recipe, car_store, tmp_path / "cut") == whole
+    assert weights_of(car_recipe(), car_store, tmp_path / "alone") != whole, "each part of a batch is varied by a lot of its own"
+
+
+def test_a_team_takes_the_mean_of_what_its_processes_learn(tmp_path: Path) -> None:
+    parameter = torch.nn.Parameter(torch.zeros(3))
+
+    def learn(team: Team) -> None:
+        parameter.grad = torch.full((3,), float(2 + 4 * team.rank))
+        team.average_gradients([parameter])
+
+    with gathered(3, learn) as team:
+        learn(team)
+        assert parameter.grad is not None and parameter.grad.tolist() == [6.0, 6.0, 6.0]
+    assert not multiprocessing.active_children()
 
 
 def test_a_killed_run_resumes_to_the_same_weights(wheel_store: Path, tmp_path: Path) -> None:
