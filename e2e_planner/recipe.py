@@ -23,8 +23,7 @@ EGO_SCALES = {"speed_mps": 10.0, "yaw_rate_radps": 0.3, "acceleration_mps2": 2.0
 class Network:
     """Sizes. widths: channels of the encoder's stages; correlation_cells: how far motion between the two pictures is
     looked for, in pixels of its second stage, 0: they are only stacked; tokens: channels of the places that a planner with
-    perception heads looks at, 0: without such heads; token_dropout: share of these places and points that it does not see in
-    training, so that it learns from more than one of them. Modes apply to the action spec `car`; residuals false: a plan is one of the
+    perception heads looks at, 0: without such heads. Modes apply to the action spec `car`; residuals false: a plan is one of the
     typical paths with one of the typical speeds as they are, so that all is decided by classes."""
 
     widths: tuple[int, ...] = (16, 24, 48, 96, 128)
@@ -37,7 +36,6 @@ class Network:
     speed_modes: int = 8
     residuals: bool = True
     dropout: float = 0.1
-    token_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
@@ -54,7 +52,6 @@ class Network:
         if self.width % 4:
             raise ContractError(f"width: is {self.width}, must be a multiple of 4")
         check_number("dropout", self.dropout, low=0.0, high=0.9)
-        check_number("token_dropout", self.token_dropout, low=0.0, high=0.9)
         if not isinstance(self.residuals, bool):
             raise ContractError(f"residuals: is {self.residuals!r}, must be true or false")
 

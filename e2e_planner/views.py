@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout
 
 from e2e_planner.recipe import Network
 from perception.points import GROUPS, POINTED_AT, SCORE
@@ -69,7 +68,6 @@ class TokenView(nn.Module):
     def __init__(self, sizes: Network, queries: Sequence[str], *, movers: Sequence[str], places: int, point_values: int, told: int, ego: int) -> None:
         super().__init__()
         self.queries, self.tokens, self.point_values, width = tuple(queries), sizes.tokens, point_values, sizes.width
-        self.token_dropout = sizes.token_dropout
         self.ego, moves = ego, torch.tensor([query in movers for query in queries])
         self.register_buffer("moves", moves[:, None], persistent=False)
         self.register_buffer("hush", torch.where(moves[None] & ~moves[:, None], SILENT, 0.0), persistent=False)  # (Q, Q)
@@ -92,7 +90,6 @@ class TokenView(nn.Module):
         places, points = places.unflatten(1, (-1, self.tokens)), points.unflatten(1, (-1, self.point_values))
         memory = self.tidy(torch.cat([self.see(places) + self.place, self.point(points) + self.group[self.groups]], 1))
         scores = torch.cat([torch.ones_like(places[..., 0]), points[..., SCORE]], 1)
-        scores = dropout(scores, self.token_dropout, self.training)  # all others are heard more, which changes nothing
         weight = scores.clamp(min=LEAST_SCORE).log()[:, None, None]  # added to what attention weighs by: half as likely, half as heard
         quiet = torch.cat([torch.zeros_like(told[:, : self.ego]), told[:, self.ego :]], 1)
         queries = self.ask + torch.where(self.moves, self.hear(told)[:, None], self.hear(quiet)[:, None])
