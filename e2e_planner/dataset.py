@@ -28,6 +28,7 @@ from mimic_contracts.rig import Rig
 HISTORY_TOLERANCE_S = 0.06  # how far the earlier picture may be from t - history_s; further away: the current one again
 WAITING_MPS, WAITING_SHARE = 0.3, 0.15
 START_SPEED_MPS, START_GAIN_MPS = 3.0, 1.0  # slower than this and soon faster by that: the vehicle starts
+BRAKE_LOSS_MPS, BRAKE_WITHIN_S, BRAKE_FOCUS = 2.0, 2.0, 4.0  # slower by this within that: it brakes for something
 MIRRORED_SIGNALS = ("yaw_rate_radps",)
 
 
@@ -116,8 +117,9 @@ class FrameSet:
 
     def draw_weights(self, focus: float) -> NDArray[np.float64]:
         """(N,) how likely each usable frame is drawn: its clip's weight, times up to 1 + focus where the action is
-        not the usual one, or is about to change, and 1 + 2·focus where the vehicle starts; those in which it stands and stays are
-        at most WAITING_SHARE of all. Raises MimicError when every weight is zero."""
+        not the usual one, or is about to change, 1 + 2·focus where the vehicle starts and 1 + BRAKE_FOCUS·focus where it brakes for
+        something; those in which it stands and stays are at most WAITING_SHARE of all. Raises MimicError when every weight
+        is zero."""
         targets = self.targets
         if self.spec is CAR:
             soon = int(np.searchsorted(CAR.times_s, 1.0))
@@ -129,6 +131,8 @@ class FrameSet:
         weights = 1.0 + focus * np.minimum(activity, 1.0)
         if self.spec is CAR:  # a drive starts once and drives long: too seldom to be learned otherwise
             weights[(speed[:, 0] < START_SPEED_MPS) & (speed[:, -1] > speed[:, 0] + START_GAIN_MPS)] = 1.0 + 2.0 * focus
+            then = int(np.searchsorted(CAR.times_s, BRAKE_WITHIN_S))
+            weights[speed[:, then] < speed[:, 0] - BRAKE_LOSS_MPS] = 1.0 + BRAKE_FOCUS * focus
         weights *= self._clip_weights[self.usable]
         if self.spec is CAR:
             waits = speed.max(axis=1) < WAITING_MPS

@@ -62,7 +62,8 @@ def gathered(size: int, work: Callable[[Team], None]) -> Iterator[Team]:
 
 
 def _join(team: Team, meeting: str, work: Callable[[Team], None]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides when to end
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides when to end,
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # and does so like this
     distributed.init_process_group("gloo", init_method=meeting, rank=team.rank, world_size=team.size)
     work(team)
     signal.pause()  # the connection must last until the first process has taken its last step

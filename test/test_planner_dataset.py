@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from planner_helpers import CALM, CAR_SIGNALS, PERIOD_NS, RIG, WHEEL_SIGNALS, car_recipe, make_store, picture, wheel_recipe
 
 from e2e_planner.augment import Perturbation, perturb_pictures, perturb_target
-from e2e_planner.dataset import FrameSet, check_splits, earlier_index, shifted_targets
+from e2e_planner.dataset import BRAKE_FOCUS, FrameSet, check_splits, earlier_index, shifted_targets
 from e2e_planner.recipe import Augmentation
 from mimic_contracts.action_spec import CAR, STEERING_ONLY
 from mimic_contracts.errors import MimicError
@@ -78,6 +78,16 @@ def test_frames_of_change_are_drawn_more_often(wheel_store) -> None:
     angles = np.abs(frames.targets[:, 0, 0] - frames.targets.mean())
     assert weights.sum() == pytest.approx(1.0)
     assert 3.0 < weights[angles.argmax()] / weights[angles.argmin()] <= 5.0
+
+
+def test_braking_for_something_is_drawn_most(car_store) -> None:
+    frames = FrameSet([car_store], "train", car_recipe())
+    speed, index = COLUMN["speed_mps"], int(frames.usable[3])
+    frames._targets[:, :, speed], frames._targets[:, :, COLUMN["acceleration_mps2"]] = 8.0, 0.0
+    frames._targets[:, :, COLUMN["curvature_1pm"]] = 0.0
+    frames._targets[index, :, speed] = 8.0 - 1.5 * CAR.times_s  # 3 m/s less after 2 s
+    weights = frames.draw_weights(2.0)
+    assert weights[3] / weights[0] == pytest.approx(1.0 + 2.0 * BRAKE_FOCUS)
 
 
 def test_the_same_seed_makes_the_same_batch(car_store) -> None:
