@@ -185,6 +185,9 @@ class Recipe:
         self.spec()
         for name, high in (("steps", 10**7), ("batch_size", 4096), ("threads", 256), ("processes", 64), ("val_every", 10**7), ("checkpoint_every", 10**7)):
             check_integer(name, getattr(self, name), low=1, high=high)
+        smallest = min(self.batch_size, self.perception.batch_size if self.perception.steps else self.batch_size)
+        if self.processes > smallest:
+            raise ContractError(f"processes: are {self.processes}, but a batch has {smallest} samples to share; give fewer, or a larger batch_size")
         check_integer("seed", self.seed, low=0, high=2**31)
         check_number("learning_rate", self.learning_rate, low=1e-7, high=1.0)
         check_number("weight_decay", self.weight_decay, low=0.0, high=1.0)

@@ -140,7 +140,7 @@ class Trainer:
 
     def _learn(self, batch: Any, team: Team) -> dict[str, float]:
         schedule = self.schedule
-        torch.manual_seed((((team.rank << 8) + schedule.seed) << 24) + self.step)  # dropout, too, depends on the step alone
+        torch.manual_seed((team.rank << 56) + (schedule.seed << 24) + self.step)  # dropout, too, depends on the step alone
         for group in self._optimizer.param_groups:
             group["lr"] = schedule.learning_rate * share_of_rate(self.step, schedule.steps)
         self.network.train()

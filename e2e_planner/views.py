@@ -16,7 +16,7 @@ from perception.points import GROUPS, POINTED_AT, SCORE
 
 REDUCED_CHANNELS = 32  # of the feature map, before its places are told apart
 HEADS = 4
-LEAST_SCORE = 1e-6
+FAINTEST = 1e-6  # score below which all points are heard alike
 SILENT = -1e4  # added to what attention weighs by: not heard at all
 
 
@@ -90,7 +90,7 @@ class TokenView(nn.Module):
         places, points = places.unflatten(1, (-1, self.tokens)), points.unflatten(1, (-1, self.point_values))
         memory = self.tidy(torch.cat([self.see(places) + self.place, self.point(points) + self.group[self.groups]], 1))
         scores = torch.cat([torch.ones_like(places[..., 0]), points[..., SCORE]], 1)
-        weight = scores.clamp(min=LEAST_SCORE).log()[:, None, None]  # added to what attention weighs by: half as likely, half as heard
+        weight = scores.clamp(min=FAINTEST).log()[:, None, None]  # added to what attention weighs by: half as likely, half as heard
         quiet = torch.cat([torch.zeros_like(told[:, : self.ego]), told[:, self.ego :]], 1)
         queries = self.ask + torch.where(self.moves, self.hear(told)[:, None], self.hear(quiet)[:, None])
         for layer in self.layers:

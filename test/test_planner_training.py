@@ -26,7 +26,7 @@ from e2e_planner.tasks import ImitationTask
 from e2e_planner.team import Team, gathered
 from e2e_planner.train import Schedule, Trainer
 from mimic.cli import main
-from mimic_contracts.errors import MimicError, UsageError
+from mimic_contracts.errors import ContractError, MimicError, UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -113,6 +113,11 @@ def test_a_team_learns_the_same_every_time_and_goes_on_where_it_was_interrupted(
     assert not multiprocessing.active_children()
     assert weights_of(recipe, car_store, tmp_path / "cut") == whole
     assert weights_of(car_recipe(), car_store, tmp_path / "alone") != whole, "each part of a batch is varied by a lot of its own"
+
+
+def test_a_team_larger_than_its_batch_is_refused() -> None:
+    with pytest.raises(ContractError, match="processes: are 5, but a batch has 4 samples"):
+        car_recipe(processes=5, batch_size=4)
 
 
 def test_a_team_takes_the_mean_of_what_its_processes_learn(tmp_path: Path) -> None:
