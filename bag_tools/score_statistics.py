@@ -33,6 +33,15 @@ def blocks_of_clips(stamps_ns: Sequence[NDArray[np.int64]]) -> list[Indices]:
     return result
 
 
+def drawn_within(groups: Sequence[str], *, count: int, rng: np.random.Generator) -> Array:
+    """(count, U) how often each of U units is drawn, with replacement from its own group."""
+    drawn = np.zeros((count, len(groups)))
+    for name in sorted(set(groups)):
+        members = np.flatnonzero([group == name for group in groups])
+        drawn[:, members] = rng.multinomial(len(members), np.full(len(members), 1.0 / len(members)), size=count)
+    return drawn
+
+
 class Bootstrap:
     """Resamples blocks with replacement; seeded, so that the same rows give the same intervals."""
 

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bag_tools.score_statistics import drawn_within
+
 ALPHAS = np.linspace(0.05, 2.0, 196)
 RESAMPLES, SEED = 2000, 0
 SMALLEST_SHARE = 0.5  # of the next size
@@ -133,12 +135,7 @@ def _resampled(errors: Array, weights: Array, groups: Sequence[str] | None) -> A
     """(RESAMPLES, K) curves of drawn units and seeds."""
     rng = np.random.default_rng(SEED)
     sizes, seeds, units = errors.shape
-    names = np.zeros(units, np.int64) if groups is None else np.unique(groups, return_inverse=True)[1]
-    drawn = np.zeros((RESAMPLES, units))
-    for name in range(names.max() + 1):
-        members = np.flatnonzero(names == name)
-        drawn[:, members] = rng.multinomial(len(members), np.full(len(members), 1.0 / len(members)), size=RESAMPLES)
-    drawn *= weights
+    drawn = drawn_within([""] * units if groups is None else groups, count=RESAMPLES, rng=rng) * weights
     of_seeds = np.einsum("ru,ksu->rks", drawn / drawn.sum(1, keepdims=True), errors)
     return np.take_along_axis(of_seeds, rng.integers(seeds, size=(RESAMPLES, sizes, seeds)), axis=2).mean(2)
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bag_tools.score_statistics import drawn_within
 from mimic_sim.drive_statistics import BOOTSTRAPS, SEED
 
 FORK = "fork"
@@ -55,11 +56,7 @@ def gap_closed(one: Figures, low: Figures, high: Figures, key: str, *, class_of:
     classes = [class_of[route] if class_of else "" for route in one]
     weight = np.array([1.0 / classes.count(name) for name in classes])
     gained, gap = (np.array([who[route][key] - low[route][key] for route in one]) for who in (one, high))
-    rng = np.random.default_rng(SEED)
-    drawn = np.zeros((BOOTSTRAPS, len(classes)))
-    for name in sorted(set(classes)):
-        members = np.flatnonzero([c == name for c in classes])
-        drawn[:, members] = rng.multinomial(len(members), np.full(len(members), 1.0 / len(members)), size=BOOTSTRAPS)
+    drawn = drawn_within(classes, count=BOOTSTRAPS, rng=np.random.default_rng(SEED))
     gaps = drawn @ (weight * gap)
     result: dict[str, Any] = {"share": float(weight @ gained / (weight @ gap)) if weight @ gap > 0.0 else None}
     if len(classes) >= 2 and (gaps > 0.0).all():
