@@ -185,7 +185,9 @@ def test_the_network_gets_what_it_was_trained_with(seeing):
 
 
 def test_of_the_scene_only_the_map_is_read(seeing):
-    at = lambda k: outputs_of([agent(0, 25.0 - 0.8 * k, 0.0, speed=4.0)], "yellow")  # noqa: E731
+    def at(k):
+        return outputs_of([agent(0, 25.0 - 0.8 * k, 0.0, speed=4.0)], "yellow")
+
     truths = [MAP, replace(MAP, agents=(agent(3, 8.0, 0.0),), lights=(light("a", "red"),)), replace(MAP, lights=(light("a", "green"),))]
     plans = []
     for truth in truths:
@@ -197,7 +199,10 @@ def test_of_the_scene_only_the_map_is_read(seeing):
 def test_the_same_observations_give_the_same_bytes_after_reset(seeing):
     rng = np.random.default_rng(7)
     noise = rng.normal(size=(12, 2))
-    at = lambda k: outputs_of([agent(0, 20.0 + noise[k, 0], noise[k, 1], speed=3.0), agent(1, 40.0, 3.2, np.pi, 8.0)], "green" if k % 5 else "red")  # noqa: E731
+
+    def at(k):
+        return outputs_of([agent(0, 20.0 + noise[k, 0], noise[k, 1], speed=3.0), agent(1, 40.0, 3.2, np.pi, 8.0)], "green" if k % 5 else "red")
+
     policy, hashes = seeing(at), []
     for _ in range(2):
         policy.reset()
