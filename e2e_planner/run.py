@@ -202,6 +202,7 @@ def imitate(
     task = ImitationTask(recipe, network, train=splits.train, val=splits.val, looking=looking)
     trained = Trainer(task, Schedule.of(recipe), out, recipe=recipe.as_dict()).run(partial(report, stage))
     round_weights(network)
+    trained = dataclasses.replace(trained, val_score=task.validate())  # of what is kept
     save_tensors(out / WEIGHTS_FILE, network.state_dict())
     has_eyes = looking != "nothing"
     disagreement = export_onnx(network, _examples(splits.val, "pictures" if has_eyes else "nothing"), out / ONNX_FILE)
