@@ -18,13 +18,17 @@ from bag_tools.splits import refuse_overlap, split_margin_s
 from bag_tools.targets import frame_targets
 from e2e_planner.augment import Perturbation, perturb_pictures, perturb_target
 from e2e_planner.label_batches import LabelSet
+from e2e_planner.recall import Recall
 from e2e_planner.recipe import EGO_SCALES, Recipe, route_values
 from e2e_planner.standing import standing_s
 from mimic_contracts.action_spec import CAR, ActionSpec
 from mimic_contracts.errors import MimicError
 from mimic_contracts.observation import ROUTE_COMMANDS
 from mimic_contracts.rig import Rig
+from perception.points import road_users
+from perception.road_users import ROAD_USER_VALUES, ROAD_USERS, carried
 
+FORGOTTEN_SHARE = 0.1  # of the samples, in which nothing is recalled: as at the beginning of a drive
 HISTORY_TOLERANCE_S = 0.06  # how far the earlier picture may be from t - history_s; further away: the current one again
 WAITING_MPS, WAITING_SHARE = 0.3, 0.15
 START_SPEED_MPS, START_GAIN_MPS = 3.0, 1.0  # slower than this and soon faster by that: the vehicle starts
@@ -38,10 +42,12 @@ Looking = Literal["pictures", "memory", "nothing"]  # at the pictures, at what t
 @dataclass(frozen=True, eq=False)
 class Batch:
     """pictures: one (N, 6, H, W) uint8 a camera, or none; seen: (N, values) float32 of `PlannerNetwork.encode`, or
-    None; ego: (N, 2·E) float32; route: (N, route_inputs) float32; targets: (N, T, C) float32."""
+    None; recalled: (N, ROAD_USERS, ROAD_USER_VALUES) float32 of a moment ago, zero where nothing is remembered, or None: nothing
+    is of any; ego: (N, 2·E) float32; route: (N, route_inputs) float32; targets: (N, T, C) float32."""
 
     pictures: tuple[Tensor, ...]
     seen: Tensor | None
+    recalled: Tensor | None
     ego: Tensor
     route: Tensor
     targets: Tensor
@@ -62,7 +68,7 @@ class FrameSet:
         self.data_hash = hashlib.sha256("".join(store.meta.data_hash for store in stores).encode()).hexdigest()
         self.labels = LabelSet(self.rig) if recipe.perception.steps else None
         self.memory: list[NDArray[np.float16]] = []
-        earlier, targets, known, ego, routes, clip_weights = [], [], [], [], [], []
+        earlier, recalled, targets, known, ego, routes, clip_weights = [], [], [], [], [], [], []
         drives: list[str] = []
         count, ends = 0, {}
         for store in stores:
@@ -75,6 +81,8 @@ class FrameSet:
                 targets.append(values)
                 known.append(is_known)
                 earlier.append(count + earlier_index(frames.stamp_ns, recipe.history_s))
+                if recipe.recall_s:
+                    recalled += [None if found is None else (count + found[0], found[1]) for found in recalled_index(frames, recipe.recall_s)]
                 ego.append(np.stack([ego_signal(frames, name) for name in recipe.ego_inputs], axis=1) if recipe.ego_inputs else np.zeros((len(frames), 0)))
                 told = zip(frames.route_command.tolist(), frames.route_points, strict=True)
                 routes += [route_values(command, points, has_points=recipe.has_route_points) for command, points in told]
@@ -86,11 +94,12 @@ class FrameSet:
             ends[store.meta.data_hash] = count
         if count == 0:
             raise MimicError(f"the data has no frames in split '{split}'; look at the splits in the topic map, extract again")
-        self._earlier = np.concatenate(earlier)
+        self._earlier, self._recalled = np.concatenate(earlier), recalled
         self._targets, self._ego = np.concatenate(targets), np.concatenate(ego)
         self._routes, self._clip_weights, self._drives = np.array(routes), np.concatenate(clip_weights), np.array(drives)
         self.usable = np.flatnonzero(np.concatenate(known))
         self._kept = np.arange(len(self.usable))  # where in `memory` each usable frame is
+        self._kept_of = {frame: kept for kept, frame in enumerate(self.usable.tolist())}
         self.masked = count - len(self.usable)
         until = {name: int(np.searchsorted(self.usable, end)) for name, end in ends.items()}
         self.parts = [(name, end) for (name, end), begin in zip(until.items(), (0, *until.values()), strict=False) if end > begin]
@@ -171,19 +180,30 @@ class FrameSet:
                     if rng is not None:
                         pair = perturb_pictures(pair, camera, perturbation, settings, rng)
                     pictures[camera.name].append(np.concatenate(pair, axis=2))
+        seen = np.stack([self._remembered(kept) for kept in self._kept[indices].tolist()]) if looking == "memory" else None
         return Batch(
             pictures=tuple(torch.from_numpy(np.stack(p)).permute(0, 3, 1, 2) for p in pictures.values()) if looking == "pictures" else (),
-            seen=self._remembered(self._kept[indices]) if looking == "memory" else None,
+            seen=None if seen is None else torch.from_numpy(seen.astype(np.float32)),
+            recalled=self._road_users(frames, rng) if self.recipe.recall_s and len(self.memory) == len(self.parts) else None,
             ego=torch.tensor(np.concatenate([np.where(valid, ego, 0.0), valid], axis=1), dtype=torch.float32),
             route=torch.tensor(route, dtype=torch.float32),
             targets=torch.tensor(targets, dtype=torch.float32),
         )
 
-    def _remembered(self, indices: NDArray[np.int64]) -> Tensor:
-        part = np.searchsorted([end for _, end in self.parts], indices, side="right")
-        begins = [0, *(end for _, end in self.parts)]
-        found = [self.memory[p][i - begins[p]] for p, i in zip(part.tolist(), indices.tolist(), strict=True)]
-        return torch.from_numpy(np.stack(found).astype(np.float32))
+    def _remembered(self, kept: int) -> NDArray[np.float16]:
+        """(values,) of what is kept of a usable frame."""
+        part = int(np.searchsorted([end for _, end in self.parts], kept, side="right"))
+        return self.memory[part][kept - (self.parts[part - 1][1] if part else 0)]
+
+    def _road_users(self, frames: NDArray[np.int64], rng: np.random.Generator | None) -> Tensor:
+        """(N, ROAD_USERS, ROAD_USER_VALUES) of a moment before these frames, as far as it is known."""
+        found = np.zeros((len(frames), ROAD_USERS, ROAD_USER_VALUES), np.float32)
+        for n, frame in enumerate(frames.tolist()):
+            is_forgotten = rng is not None and rng.uniform() < FORGOTTEN_SHARE
+            before = self._recalled[frame]
+            if before is not None and before[0] in self._kept_of and not is_forgotten:
+                found[n] = carried(road_users(self._remembered(self._kept_of[before[0]])[None], len(self.rig.cameras))[0], before[1])
+        return torch.from_numpy(found)
 
 
 def ego_signal(frames: ClipFrames, name: str) -> NDArray[np.float64]:
@@ -216,7 +236,7 @@ def check_splits(stores: Sequence[ClipStore], recipe: Recipe) -> None:
     """Refuse training data that comes too close to held-out data; raises MimicError naming the clips (METRICS, 'Splits')."""
     horizon_s = float(recipe.spec().times_s[-1]) + abs(recipe.label_shift_s)
     clips = [clip for store in stores for clip in store.clips()]
-    refuse_overlap(clips, split_margin_s(history_s=recipe.history_s, horizon_s=horizon_s))
+    refuse_overlap(clips, split_margin_s(history_s=max(recipe.history_s, recipe.recall_s), horizon_s=horizon_s))
 
 
 def earlier_index(stamp_ns: NDArray[np.int64], history_s: float) -> NDArray[np.int64]:
@@ -228,6 +248,17 @@ def earlier_index(stamp_ns: NDArray[np.int64], history_s: float) -> NDArray[np.i
     right = np.minimum(right, len(seconds) - 1)
     nearest = np.where(np.abs(seconds[right] - wanted) < np.abs(seconds[left] - wanted), right, left)
     return np.where(np.abs(seconds[nearest] - wanted) <= HISTORY_TOLERANCE_S, nearest, np.arange(len(seconds)))
+
+
+def recalled_index(frames: ClipFrames, recall_s: float) -> list[tuple[int, NDArray[np.float64]] | None]:
+    """For each frame of a clip the one recall_s before it and how the vehicle has moved since (`Recall`); None: there is none."""
+    recall: Recall[int] = Recall(recall_s)
+    found = []
+    for index, moment in enumerate(zip(frames.stamp_ns.tolist(), frames.speed_mps.tolist(), frames.yaw_rate_radps.tolist(), strict=True)):
+        stamp_ns, speed, yaw_rate = moment
+        found.append(recall.at(stamp_ns, None if np.isnan(speed) else speed, None if np.isnan(yaw_rate) else yaw_rate))
+        recall.note(index)
+    return found
 
 
 def shifted_targets(frames: ClipFrames, spec: ActionSpec, shift_s: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

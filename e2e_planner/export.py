@@ -4,14 +4,14 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from e2e_planner.dataset import Batch
 from e2e_planner.network import DeployedNetwork, DeployedPerception, PlannerNetwork, perception_outputs
@@ -23,22 +23,32 @@ TOLERANCE = 1e-4  # of positions in m, speeds in m/s and angles in rad; of more 
 
 
 def export_onnx(network: PlannerNetwork, example: Batch, path: Path) -> float:
-    """Write the planner: inputs picture_CAMERA (1, 6, H, W) uint8, ego, route; outputs plans (1, K, T, C), probabilities (1, K).
+    """Write the planner: inputs picture_CAMERA (1, 6, H, W) uint8, ego, route; outputs plans (1, K, T, C), probabilities (1, K). One that
+    remembers takes recalled, too, and gives road_users, both (1, ROAD_USERS, ROAD_USER_VALUES).
 
     Returns the largest disagreement with the network on the example's frames; raises MimicError above TOLERANCE.
     """
-    return _export(DeployedNetwork(network), network.cameras, ["plans", "probabilities"], example, path)
+    inputs, outputs = _inputs(network, example), ["plans", "probabilities"]
+    if example.recalled is not None:
+        inputs, outputs = {**inputs, "recalled": example.recalled}, [*outputs, "road_users"]
+    return _export(DeployedNetwork(network), inputs, outputs, path)
 
 
 def export_perception(network: PlannerNetwork, example: Batch, path: Path) -> float:
-    """Write what the perception heads say: inputs as of export_onnx; outputs: see DeployedPerception."""
-    return _export(DeployedPerception(network), network.cameras, list(perception_outputs(network.cameras)), example, path)
+    """Write what the perception heads say, with nothing remembered: inputs as of export_onnx; outputs: see DeployedPerception."""
+    return _export(DeployedPerception(network), _inputs(network, example), list(perception_outputs(network.cameras)), path)
 
 
-def _export(deployed: nn.Module, cameras: Sequence[str], outputs: list[str], example: Batch, path: Path) -> float:
+def _inputs(network: PlannerNetwork, example: Batch) -> dict[str, Tensor]:
+    pictures = {f"picture_{camera}": picture for camera, picture in zip(network.cameras, example.pictures, strict=True)}
+    return {**pictures, "ego": example.ego, "route": example.route}
+
+
+def _export(deployed: nn.Module, inputs: Mapping[str, Tensor], outputs: list[str], path: Path) -> float:
+    """inputs: some of each, in the order of the module's."""
     deployed = deployed.cpu().eval()
-    names = [*(f"picture_{camera}" for camera in cameras), "ego", "route"]
-    rows = [tuple(t[i : i + 1].contiguous() for t in (*example.pictures, example.ego, example.route)) for i in range(len(example.ego))]
+    names = list(inputs)
+    rows = [tuple(t[None].contiguous() for t in row) for row in zip(*inputs.values(), strict=True)]
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         for name in ("torch.onnx", "onnxscript", "onnx_ir"):

@@ -1,7 +1,8 @@
 """The planner: pictures, ego motion and route in, plans out.
 
 One encoder for all cameras, then a view of what it found, then the head of the embodiment. With perception heads the
-encoder learns from labels first, and the view's features answer a driver's questions beside planning (`situation`).
+encoder learns from labels first, and planning begins with a driver's questions (perception.situation): what of the road, then
+who is where on it, then where to go and how fast.
 """
 
 from collections.abc import Sequence
@@ -12,16 +13,12 @@ from torch import Tensor, nn
 
 from e2e_planner.plan_heads import Head, PathSpeedHead
 from e2e_planner.recipe import EGO_SCALES, Network, Recipe, route_inputs
-from e2e_planner.views import FlatView, TokenView, flat_tokens
+from e2e_planner.views import WAY, FlatView, RoadView, TrafficView, flat_tokens
 from mimic_contracts.rig import Rig
 from perception.encoder import Encoder, EncoderConfig
 from perception.heads import NECK_STAGES, Neck, PictureHeads
-from perception.points import Points, point_values
-from perception.situation import QUESTIONS, SituationHead, metres
-
-PLANNING = ("path", "speed")
-QUERIES = (*PLANNING, *QUESTIONS)
-MOVERS = (*PLANNING, "lead")  # that have to know how the ego moves
+from perception.points import Points, point_values, road_users
+from perception.situation import LEAD, SPOKEN_VALUES, LeadHead, RoadHead, metres, spoken
 
 
 class PlannerNetwork(nn.Module):
@@ -40,25 +37,33 @@ class PlannerNetwork(nn.Module):
         self.ego_inputs = ego_inputs
         told = 2 * len(ego_inputs) + route_inputs(has_route_points)
         self.neck: Neck | None = None
-        self.view: FlatView | TokenView
+        self.view: FlatView | RoadView
         if rig is None:
             self.view = FlatView(sizes, channels_in=0, places=0, told=told)
         else:
-            config = EncoderConfig(widths=sizes.widths, blocks=sizes.blocks, pictures=2, correlation_cells=sizes.correlation_cells, cameras=len(rig.cameras))
+            config = EncoderConfig(
+                widths=sizes.widths,
+                blocks=sizes.blocks,
+                pictures=2,
+                correlation_cells=sizes.correlation_cells,
+                motion_alone=sizes.motion_alone,
+                cameras=len(rig.cameras),
+            )
             self.encoder = Encoder(config)
             stride = config.stride // 2 if sizes.tokens else config.stride
             places = sum(-(-c.height_px // stride) * -(-c.width_px // stride) for c in rig.cameras)
             if sizes.tokens:
                 self.neck = Neck(sizes.widths[-NECK_STAGES:], sizes.tokens, len(rig.cameras))
-                values = point_values(len(rig.cameras))
-                self.view = TokenView(sizes, QUERIES, movers=MOVERS, places=places, point_values=values, told=told, ego=2 * len(ego_inputs))
-                self.picture_heads, self.points, self.situation = PictureHeads(len(rig.cameras)), Points(rig), SituationHead(sizes.width)
+                self.picture_heads, self.points = PictureHeads(len(rig.cameras)), Points(rig)
+                self.view = RoadView(sizes, places=places, point_values=point_values(len(rig.cameras)), route=route_inputs(has_route_points))
+                self.road, self.lead = RoadHead(sizes.width), LeadHead(sizes.width)
+                self.traffic = TrafficView(sizes, told=told + SPOKEN_VALUES)
             else:
                 self.view = FlatView(sizes, channels_in=config.channels_out, places=places, told=told)
         self.head = head
 
     def forward(self, pictures: tuple[Tensor, ...], ego: Tensor, route: Tensor) -> dict[str, Tensor]:
-        """The head's outputs, and with perception heads the situation's."""
+        """The head's outputs, and with perception heads what is said of the situation, with nothing remembered."""
         return self.decide(self.encode(pictures), ego, route)
 
     def encode(self, pictures: tuple[Tensor, ...]) -> Tensor | None:
@@ -81,12 +86,24 @@ class PlannerNetwork(nn.Module):
             said.append(self.picture_heads(fine[-1], camera))
         return flat_tokens(tokens, self.points(pictures, fine, said)), said
 
-    def decide(self, seen: Tensor | None, ego: Tensor, route: Tensor) -> dict[str, Tensor]:
-        """From what is seen to the outputs."""
-        features = self.view(seen, torch.cat([ego, route], 1))
-        where, how_fast = (features[name] for name in PLANNING)
+    def decide(self, seen: Tensor | None, ego: Tensor, route: Tensor, recalled: Tensor | None = None) -> dict[str, Tensor]:
+        """From what is seen to the outputs. recalled: (N, ROAD_USERS, ROAD_USER_VALUES) of a moment ago (e2e_planner.recall), for a
+        network with perception heads; None: nothing."""
+        answers: dict[str, Tensor] = {}
+        if isinstance(self.view, FlatView):
+            features = self.view(seen, torch.cat([ego, route], 1))
+        else:
+            assert seen is not None
+            road = self.view(seen, route)
+            answers = self.road(road)
+            known = {name: answer.detach().float() for name, answer in answers.items()}  # learned from labels alone
+            users = road_users(seen, len(self.cameras))
+            before = torch.zeros_like(users) if recalled is None else recalled
+            features = self.traffic(users, before, known["lane_m"], torch.cat([ego, route, spoken(known)], 1), road[WAY])
+            answers |= self.lead(features[LEAD])
+        where, how_fast = features["path"], features["speed"]
         outputs = self.head(where, how_fast, *self._ego_speed(ego)) if isinstance(self.head, PathSpeedHead) else self.head(where)
-        return outputs | (self.situation(features) if self.has_perception else {})
+        return outputs | answers
 
     @property
     def has_perception(self) -> bool:
@@ -107,17 +124,20 @@ class PlannerNetwork(nn.Module):
 
 
 class DeployedNetwork(nn.Module):
-    """What is exported: plans (N, K, T, C) and probabilities (N, K)."""
+    """What is exported: plans (N, K, T, C) and probabilities (N, K); when something is recalled the road users now (N, ROAD_USERS,
+    ROAD_USER_VALUES), too, to be recalled later."""
 
     def __init__(self, network: PlannerNetwork) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """inputs: the pictures in the rig's order, ego, route."""
-        *pictures, ego, route = inputs
-        plans, logits = self.network.head.plans(self.network(tuple(pictures), ego, route))
-        return plans, logits.softmax(-1)
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """inputs: the pictures in the rig's order, ego, route, and what is recalled, if anything is."""
+        network, count = self.network, len(self.network.cameras)
+        seen = network.encode(inputs[:count])
+        plans, logits = network.head.plans(network.decide(seen, *inputs[count:]))
+        users = () if seen is None or len(inputs) == count + 2 else (road_users(seen, count),)
+        return (plans, logits.softmax(-1), *users)
 
 
 def perception_outputs(cameras: Sequence[str]) -> tuple[str, ...]:

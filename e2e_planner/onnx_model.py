@@ -10,10 +10,12 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from e2e_planner.recall import Recall
 from e2e_planner.recipe import route_values
 from e2e_planner.standing import StandingClock
 from mimic_contracts.errors import MimicError
 from mimic_contracts.observation import Observation
+from perception.road_users import ROAD_USER_VALUES, ROAD_USERS, carried
 
 HISTORY_TOLERANCE_S = 0.06  # as in training (e2e_planner.dataset)
 
@@ -28,17 +30,20 @@ class Inputs:
         self._cameras = tuple(cameras)
         self._history_ns = round(recipe["history_s"] * 1e9)
         self._has_route_points = bool(recipe["has_route_points"])
+        self._recall: Recall[NDArray[np.float32]] | None = Recall(recipe["recall_s"]) if recipe.get("recall_s") else None
         self._ego_scales = {name: float(ego_scales[name]) for name in recipe["ego_inputs"]}
         self.reset()
 
     def reset(self) -> None:
-        """Forget earlier pictures, and for how long the vehicle has stood."""
+        """Forget earlier pictures and road users, and for how long the vehicle has stood."""
         self._seen: deque[Observation] = deque()
         self._standing = StandingClock()
+        if self._recall is not None:
+            self._recall.reset()
 
     def of(self, observation: Observation) -> dict[str, NDArray[Any]]:
         """picture_CAMERA (1, 6, H, W) uint8 [RGB now, RGB history_s ago]; ego (1, 2·E) float32, scaled values and validity
-        bits; route (1, R) float32."""
+        bits; route (1, R) float32; for a network that remembers, recalled (1, ROAD_USERS, ROAD_USER_VALUES) float32."""
         earlier = self._earlier(observation)
         feeds: dict[str, NDArray[Any]] = {}
         for camera in self._cameras:
@@ -50,7 +55,15 @@ class Inputs:
         feeds["ego"] = np.array([scaled + [float(v is not None) for v in values]], np.float32)
         route = observation.route
         feeds["route"] = route_values(route.command, route.points_m, has_points=self._has_route_points)[None].astype(np.float32)
+        if self._recall is not None:
+            found = self._recall.at(observation.stamp_ns, observation.ego.speed_mps, observation.ego.yaw_rate_radps)
+            feeds["recalled"] = np.zeros((1, ROAD_USERS, ROAD_USER_VALUES), np.float32) if found is None else carried(*found)[None]
         return feeds
+
+    def note(self, road_users: NDArray[np.float32]) -> None:
+        """What the network has found (ROAD_USERS, ROAD_USER_VALUES) in the observation before."""
+        if self._recall is not None:
+            self._recall.note(road_users)
 
     def _earlier(self, observation: Observation) -> Observation:
         """The observation nearest to history_s ago, within the tolerance; else this one again, as in training."""

@@ -41,7 +41,7 @@ class OnnxPolicy:
         self.reset()
 
     def reset(self) -> None:
-        """Forget earlier pictures and the plan before, which is held."""
+        """Forget what was seen before, and the plan before, which is held."""
         self._inputs.reset()
         self._previous: Plan | None = None
 
@@ -50,7 +50,9 @@ class OnnxPolicy:
         if self._has_eyes:
             observation.check_rig(self._rig)
         feeds = self._inputs.of(observation)
-        plans, probabilities = self._session.run(None, {name: feeds[name] for name in self._names})
+        plans, probabilities, *found = self._session.run(None, {name: feeds[name] for name in self._names})
+        for road_users in found:
+            self._inputs.note(road_users[0])
         alternatives, shares = plans[0].astype(np.float64), probabilities[0].astype(np.float64)
         shares = shares / shares.sum()
         stamp_ns = observation.stamp_ns

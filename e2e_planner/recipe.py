@@ -22,13 +22,14 @@ EGO_SCALES = {"speed_mps": 10.0, "yaw_rate_radps": 0.3, "acceleration_mps2": 2.0
 @dataclass(frozen=True, kw_only=True)
 class Network:
     """Sizes. widths: channels of the encoder's stages; correlation_cells: how far motion between the two pictures is
-    looked for, in pixels of its second stage, 0: they are only stacked; tokens: channels of the places that a planner with
+    looked for, in pixels of its second stage, 0: they are only stacked; motion_alone: it sees nothing else; tokens: channels of the places that a planner with
     perception heads looks at, 0: without such heads. Modes apply to the action spec `car`; residuals false: a plan is one of the
     typical paths with one of the typical speeds as they are, so that all is decided by classes."""
 
     widths: tuple[int, ...] = (16, 24, 48, 96, 128)
     blocks: int = 1
     correlation_cells: int = 0
+    motion_alone: bool = False
     tokens: int = 0
     width: int = 128
     layers: int = 2
@@ -46,14 +47,17 @@ class Network:
         check_integer("correlation_cells", self.correlation_cells, low=0, high=32)
         if self.correlation_cells and len(self.widths) < 2:
             raise ContractError(f"correlation_cells: is {self.correlation_cells}, but widths has one stage and it compares after the second; give two or set 0")
+        if self.motion_alone and not self.correlation_cells:
+            raise ContractError("motion_alone: is true, but correlation_cells is 0, so that no motion is looked for; set false, or give cells")
         check_integer("tokens", self.tokens, low=0, high=1024)
         if self.tokens and len(self.widths) != 5:
             raise ContractError(f"tokens: are {self.tokens}, perception heads need five stages, widths has {len(self.widths)}; give five or set 0")
         if self.width % 4:
             raise ContractError(f"width: is {self.width}, must be a multiple of 4")
         check_number("dropout", self.dropout, low=0.0, high=0.9)
-        if not isinstance(self.residuals, bool):
-            raise ContractError(f"residuals: is {self.residuals!r}, must be true or false")
+        for name in ("residuals", "motion_alone"):
+            if not isinstance(getattr(self, name), bool):
+                raise ContractError(f"{name}: is {getattr(self, name)!r}, must be true or false")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +152,7 @@ class Recipe:
     ego_inputs: which of the vehicle's own signals the network is told (nothing that gives the label away), each left
     out in a share `ego_dropout` of the samples; has_route_points: it is told the road-level points ahead, too, but in a share
     `route_dropout` of the samples; label_shift_s: the target is taken this much after the picture;
+    recall_s: how long ago the road users were seen that a network with perception heads remembers, 0: it remembers none;
     focus: how much more often frames are drawn in which the action changes; threads: of the mathematics (another one
     prepares the batches); processes: that share each batch, on a processor of several cores; twin: also train the network without eyes.
     """
@@ -165,6 +170,7 @@ class Recipe:
     processes: int = 1
     precision: str = "32-true"
     history_s: float = 0.2
+    recall_s: float = 0.0
     ego_inputs: tuple[str, ...] = ()
     ego_dropout: float = 0.5
     has_route_points: bool = False
@@ -194,6 +200,9 @@ class Recipe:
         check_number("ema_decay", self.ema_decay, low=0.0, high=0.99999)
         check_choice("precision", self.precision, ("32-true", "bf16-mixed"))
         check_number("history_s", self.history_s, low=0.0, high=2.0)
+        check_number("recall_s", self.recall_s, low=0.0, high=5.0)
+        if self.recall_s and not self.network.tokens:
+            raise ContractError(f"recall_s: is {self.recall_s}, but without network.tokens it sees no road users to remember; set 0, or give tokens")
         check_number("ego_dropout", self.ego_dropout, low=0.0, high=1.0)
         check_number("route_dropout", self.route_dropout, low=0.0, high=1.0)
         if bool(self.perception.steps) != bool(self.network.tokens):

@@ -57,7 +57,7 @@ class ImitationTask:
         if frames.seen is None:
             outputs = module(tuple(move(p).contiguous() for p in frames.pictures), ego, route)
         else:
-            outputs = module.decide(move(frames.seen), ego, route)
+            outputs = module.decide(move(frames.seen), ego, route, None if frames.recalled is None else move(frames.recalled))
         return _driving_loss(self.network, outputs, move(frames.targets), None if batch.situation is None else move(batch.situation), self._recipe)
 
     def validate(self) -> float:
@@ -178,7 +178,10 @@ def frame_errors(network: PlannerNetwork, frames: FrameSet, *, looking: Looking)
     for start in range(0, len(frames.usable), VAL_BATCH):
         batch = frames.batch(np.arange(start, min(start + VAL_BATCH, len(frames.usable))), None, looking=looking)
         ego, route = batch.ego.to(device), batch.route.to(device)
-        outputs = network(tuple(p.to(device) for p in batch.pictures), ego, route) if batch.seen is None else network.decide(batch.seen.to(device), ego, route)
+        if batch.seen is None:
+            outputs = network(tuple(p.to(device) for p in batch.pictures), ego, route)
+        else:
+            outputs = network.decide(batch.seen.to(device), ego, route, None if batch.recalled is None else batch.recalled.to(device))
         plans, logits = network.head.plans(outputs)
         chosen = plans[torch.arange(len(plans)), logits.argmax(-1)].cpu()
         error = chosen - batch.targets

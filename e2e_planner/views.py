@@ -1,8 +1,8 @@
 """Views: from what the encoder has found at every place of every camera to the few features that heads read.
 
 `FlatView` weighs each place of the coarsest map by itself: right for a few minutes of one camera, where what counts is where
-something is. `TokenView` asks for what it needs wherever it is (attention, Vaswani et al. 2017), which a light or a car in
-four cameras takes.
+something is. `RoadView` asks for what it needs wherever it is (attention, Vaswani et al. 2017), which a light in four cameras
+takes; when the road is known, `TrafficView` asks what to do about whoever is on it.
 """
 
 import math
@@ -12,10 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from e2e_planner.recipe import Network
-from perception.points import GROUPS, POINTED_AT, SCORE
+from perception.points import ALONG_VALUES, GROUPS, POINTED_AT, along_lane
+from perception.road_users import ROAD_USER_VALUES, SCORE
+from perception.situation import LEAD, ROAD
 
 REDUCED_CHANNELS = 32  # of the feature map, before its places are told apart
 HEADS = 4
+WAY = "way"
 FAINTEST = 1e-6  # score below which all points are heard alike
 SILENT = -1e4  # added to what attention weighs by: not heard at all
 
@@ -54,45 +57,80 @@ class FlatView(nn.Module):
         return {"path": trunk, "speed": trunk}
 
 
-class TokenView(nn.Module):
-    """seen (N, places · tokens + points · point_values) of `flat_tokens`, told (N, told) → features (N, width) of each query.
+class RoadView(nn.Module):
+    """seen (N, places · tokens + points · point_values) of `flat_tokens`, route (N, R) → features (N, width) of each question
+    of ROAD, and of WAY: what a path may need of the places.
 
-    Only `movers` hear the first `ego` of what is told, and nobody else hears them: a light that is red because the car
-    stands has not been seen.
+    None hears how the ego moves: a light that is red because the car stands has not been seen.
     """
 
     groups: Tensor
-    moves: Tensor
-    hush: Tensor
 
-    def __init__(self, sizes: Network, queries: Sequence[str], *, movers: Sequence[str], places: int, point_values: int, told: int, ego: int) -> None:
+    def __init__(self, sizes: Network, *, places: int, point_values: int, route: int) -> None:
         super().__init__()
-        self.queries, self.tokens, self.point_values, width = tuple(queries), sizes.tokens, point_values, sizes.width
-        self.ego, moves = ego, torch.tensor([query in movers for query in queries])
-        self.register_buffer("moves", moves[:, None], persistent=False)
-        self.register_buffer("hush", torch.where(moves[None] & ~moves[:, None], SILENT, 0.0), persistent=False)  # (Q, Q)
+        self.tokens, self.point_values, width = sizes.tokens, point_values, sizes.width
         self.split = [places * sizes.tokens, len(GROUPS) * point_values]
         self.register_buffer("groups", torch.tensor(GROUPS), persistent=False)
         self.see = nn.Linear(sizes.tokens, width)
         self.place = nn.Parameter(0.02 * torch.randn(places, width))
         self.point = nn.Sequential(nn.Linear(point_values, width), nn.ReLU(), nn.Linear(width, width))
         self.group = nn.Parameter(0.02 * torch.randn(len(POINTED_AT), width))
-        self.hear = nn.Sequential(nn.Linear(told, width), nn.ReLU(), nn.Linear(width, width))
+        self.hear = nn.Sequential(nn.Linear(route, width), nn.ReLU(), nn.Linear(width, width))
+        self.look = Decoder(sizes, (*ROAD, WAY))
+
+    def forward(self, seen: Tensor, route: Tensor) -> dict[str, Tensor]:
+        """See the class."""
+        places, points = seen.split(self.split, 1)
+        places, points = places.unflatten(1, (-1, self.tokens)), points.unflatten(1, (-1, self.point_values))
+        memory = torch.cat([self.see(places) + self.place, self.point(points) + self.group[self.groups]], 1)
+        scores = torch.cat([torch.ones_like(places[..., 0]), points[..., SCORE]], 1)
+        return self.look(memory, scores, self.hear(route))
+
+
+class TrafficView(nn.Module):
+    """users and recalled, road users now and a moment ago (N, K, ROAD_USER_VALUES), the lane's middle (N, S, 2), m, told (N, told):
+    ego, route, and what is said of the road; way (N, width) of RoadView → features (N, width) of 'path', 'speed' and LEAD.
+
+    Whoever decides on the speed sees no places, by which the drives that it learns from could be told apart and learned by
+    heart, and does not hear who does.
+    """
+
+    def __init__(self, sizes: Network, *, told: int) -> None:
+        super().__init__()
+        width, values = sizes.width, ROAD_USER_VALUES + ALONG_VALUES
+        self.meet, self.recall, self.hear = (nn.Sequential(nn.Linear(n, width), nn.ReLU(), nn.Linear(width, width)) for n in (values, values, told))
+        self.way = nn.Linear(width, width)
+        self.look = Decoder(sizes, ("path", "speed", LEAD), unheard="path")
+
+    def forward(self, users: Tensor, recalled: Tensor, lane_m: Tensor, told: Tensor, way: Tensor) -> dict[str, Tensor]:
+        """See the class."""
+        memory = torch.cat([self.meet(along_lane(users, lane_m)), self.recall(along_lane(recalled, lane_m))], 1)
+        heard = self.hear(told)
+        queries = torch.stack([heard + self.way(way), heard, heard], 1)
+        return self.look(memory, torch.cat([users[..., SCORE], recalled[..., SCORE]], 1), queries)
+
+
+class Decoder(nn.Module):
+    """Some queries look at a memory (N, L, width), each of it as much as its score (N, L) in 0 to 1 says, told (N, width) for all,
+    or (N, Q, width) for each of them → features (N, width) by name. unheard: the query that no other one hears."""
+
+    hush: Tensor
+
+    def __init__(self, sizes: Network, queries: Sequence[str], *, unheard: str = "") -> None:
+        super().__init__()
+        self.queries, width = tuple(queries), sizes.width
+        is_hushed = [[heard == unheard and query != unheard for heard in queries] for query in queries]
+        self.register_buffer("hush", torch.where(torch.tensor(is_hushed), SILENT, 0.0), persistent=False)  # (Q, Q)
         self.ask = nn.Parameter(0.5 * torch.randn(len(queries), width))
         self.tidy = nn.LayerNorm(width)
         self.layers = nn.ModuleList(Layer(width, sizes.dropout) for _ in range(sizes.layers))
         self.last = nn.LayerNorm(width)
 
-    def forward(self, seen: Tensor | None, told: Tensor) -> dict[str, Tensor]:
+    def forward(self, memory: Tensor, scores: Tensor, told: Tensor) -> dict[str, Tensor]:
         """See the class."""
-        assert seen is not None
-        places, points = seen.split(self.split, 1)
-        places, points = places.unflatten(1, (-1, self.tokens)), points.unflatten(1, (-1, self.point_values))
-        memory = self.tidy(torch.cat([self.see(places) + self.place, self.point(points) + self.group[self.groups]], 1))
-        scores = torch.cat([torch.ones_like(places[..., 0]), points[..., SCORE]], 1)
+        memory = self.tidy(memory)
         weight = scores.clamp(min=FAINTEST).log()[:, None, None]  # added to what attention weighs by: half as likely, half as heard
-        quiet = torch.cat([torch.zeros_like(told[:, : self.ego]), told[:, self.ego :]], 1)
-        queries = self.ask + torch.where(self.moves, self.hear(told)[:, None], self.hear(quiet)[:, None])
+        queries = self.ask + (told[:, None] if told.ndim == 2 else told)
         for layer in self.layers:
             queries = layer(queries, memory, weight, self.hush)
         return dict(zip(self.queries, self.last(queries).unbind(1), strict=True))

@@ -5,9 +5,8 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm, normalize, pad
+from torch.nn.functional import avg_pool2d, batch_norm, normalize, pad
 
-DESCRIPTOR_CHANNELS = 16  # of what is compared between two pictures
 CORRELATION_ROWS = 1  # searched above and below: between two pictures a car's camera turns and rolls little
 
 
@@ -15,16 +14,19 @@ CORRELATION_ROWS = 1  # searched above and below: between two pictures a car's c
 class EncoderConfig:
     """widths: channels of each stage, each halving the picture; blocks: residual blocks a stage;
     pictures: how many pictures (times) come stacked in channels, the newest first; correlation_cells: how far to either
-    side, in pixels of the second stage, the newest is compared with the one before it; 0: they are only stacked; cameras: how
-    many cameras share it."""
+    side, in pixels of the second stage, the newest is compared with the one before it; 0: they are only stacked; motion_alone:
+    from the second stage on it sees what moved and not what is there; cameras: how many cameras share it."""
 
     widths: tuple[int, ...] = (16, 24, 48, 96, 128)
     blocks: int = 1
     pictures: int = 2
     correlation_cells: int = 0
+    motion_alone: bool = False
     cameras: int = 1
 
     def __post_init__(self) -> None:
+        if self.motion_alone and not self.correlation_cells:
+            raise ValueError("motion_alone: is true, but correlation_cells is 0; set false, or give cells")
         if self.correlation_cells and (self.pictures != 2 or len(self.widths) < 2):
             raise ValueError(f"correlation_cells: compares 2 pictures after stage 2, not {self.pictures} in {len(self.widths)} stages; set 0")
 
@@ -101,32 +103,35 @@ class Stage(nn.Module):
 
 
 class Correlation(nn.Module):
-    """What the newest picture shows, and where each of it was in the one before: what moved, and how far.
+    """Where each part of the newest picture was in the one before: what moves, and how far.
 
-    The correlation layer of FlowNetC (Dosovitskiy et al. 2015), here of cosines, and mostly sideways. Only the
-    descriptors that are compared are passed on, or what a few minutes of driving look like is learned by heart.
+    The correlation layer of FlowNetC (Dosovitskiy et al. 2015), here of cosines, mostly sideways, and of what the stem sees.
     """
 
     def __init__(self, channels: int, cells: int, cameras: int) -> None:
         super().__init__()
         self.cells = cells
-        self.describe = nn.Conv2d(channels, DESCRIPTOR_CHANNELS, 1, bias=False)
-        places = (2 * CORRELATION_ROWS + 1) * (2 * cells + 1)
-        self.join = ConvNorm(DESCRIPTOR_CHANNELS + places, channels, 1, cameras=cameras)
+        self.join = nn.Linear((2 * CORRELATION_ROWS + 1) * (2 * cells + 1), channels, bias=False)
+        self.norm = CameraNorm(channels, cameras)
 
-    def forward(self, now: Tensor, before: Tensor, camera: int = 0) -> Tensor:
-        """(N, C, H, W) twice → (N, C, H, W)."""
-        here, there = self.describe(now), self.describe(before)
-        return torch.relu(self.join(torch.cat([torch.relu(here), self.compare(here, there).to(here.dtype)], 1), camera))
+    def forward(self, now: Tensor, before: Tensor, camera: int) -> Tensor:
+        """The stem's (N, C, H, W) twice → (N, channels, H/2, W/2)."""
+        here, there = (normalize(avg_pool2d(x, 2).permute(0, 2, 3, 1).contiguous(), dim=-1) for x in (now, before))
+        return torch.relu(self.norm(self.join(self.compare(here, there)).permute(0, 3, 1, 2).contiguous(), camera))
 
     def compare(self, now: Tensor, before: Tensor) -> Tensor:
-        """Descriptors (N, D, H, W) twice → (N, places, H, W): cosine of each with the earlier ones around it, from the
+        """Unit descriptors (N, H, W, D) twice → (N, H, W, places): cosine of each with the earlier ones around it, from the
         upper left to the lower right; zero beyond the edge."""
-        height, width = now.shape[2:]
-        here = normalize(now.float(), dim=1)
-        there = pad(normalize(before.float(), dim=1), (self.cells, self.cells, CORRELATION_ROWS, CORRELATION_ROWS))
-        rows, columns = range(2 * CORRELATION_ROWS + 1), range(2 * self.cells + 1)
-        return torch.stack([(here * there[:, :, v : v + height, u : u + width]).sum(1) for v in rows for u in columns], 1)
+        height, width = now.shape[1:3]
+        before = pad(before, (0, 0, self.cells, self.cells, CORRELATION_ROWS, CORRELATION_ROWS)).transpose(2, 3)
+        rows = [now @ before[:, v : v + height] for v in range(2 * CORRELATION_ROWS + 1)]  # (N, H, W, W + 2 · cells): all of a row
+        return torch.cat([self._around(row, width) for row in rows], -1)
+
+    def _around(self, row: Tensor, width: int) -> Tensor:
+        """(N, H, W, W + 2 · cells) → (N, H, W, 2 · cells + 1): of each place those around it. Read with one more a line, each line
+        begins one further on."""
+        skewed = pad(row.flatten(2), (0, width)).unflatten(2, (width, width + 2 * self.cells + 1))
+        return skewed[..., : 2 * self.cells + 1]
 
 
 class Encoder(nn.Module):
@@ -137,7 +142,9 @@ class Encoder(nn.Module):
         super().__init__()
         cameras = config.cameras
         self.stem = ConvNorm(3 if config.correlation_cells else 3 * config.pictures, config.widths[0], 5, stride=2, cameras=cameras)
-        self.stages = nn.ModuleList(Stage(before, width, config.blocks, cameras) for before, width in pairwise(config.widths))
+        stages = [Stage(before, width, config.blocks, cameras) for before, width in pairwise(config.widths)]
+        self._motion_alone = config.motion_alone
+        self.stages = nn.ModuleList(stages[1:] if config.motion_alone else stages)
         self.correlation = Correlation(config.widths[1], config.correlation_cells, cameras) if config.correlation_cells else None
 
     def forward(self, pictures: Tensor, camera: int = 0) -> Tensor:
@@ -147,12 +154,16 @@ class Encoder(nn.Module):
     def pyramid(self, pictures: Tensor, camera: int = 0) -> tuple[Tensor, ...]:
         """The features of every stage from the second on: (N, widths[i], H/2^(i+1), W/2^(i+1)), the finest first."""
         centred = pictures - 128.0  # how large they are is the stem's normalisation's business
-        if self.correlation is not None:
-            centred = torch.cat(centred.split(3, dim=1))
-        last, features = torch.relu(self.stem(centred, camera)), []
-        for number, stage in enumerate(self.stages):
-            last = stage(last, camera)
-            if number == 0 and self.correlation is not None:
-                last = self.correlation(*last.chunk(2), camera)
-            features.append(last)
+        if self.correlation is None:
+            last = torch.relu(self.stem(centred, camera))
+            moved = None
+        else:
+            now, before = (self.stem(picture, camera) for picture in centred.split(3, dim=1))
+            last = torch.relu(now)
+            # What the stem looks for is learned from what it sees now, which takes half the time, where it is not for motion alone.
+            moved = self.correlation(now, before, camera) if self._motion_alone else self.correlation(now.detach(), before.detach(), camera)
+        features = [moved] if moved is not None and self._motion_alone else []
+        for stage in self.stages:
+            last = stage(features[-1] if features else last, camera)
+            features.append(last if features or moved is None else last + moved)
         return tuple(features) if features else (last,)

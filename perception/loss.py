@@ -70,7 +70,7 @@ def box_loss(boxes: Tensor, labels: PictureLabels) -> Tensor:
     wanted, count = labels.values, max(len(at), 1)
     flat = (at[:, MIDDLE] - wanted[:, MIDDLE]).abs().sum() + (at[:, SIZE] - wanted[:, SIZE]).abs().sum()
     solid = huber_loss(at[:, SOLID], wanted[:, SOLID], delta=0.2, reduction="none").sum(-1) * 5.0
-    moving = huber_loss(at[:, SPEED], wanted[:, SPEED], delta=0.2, reduction="none") * 5.0
+    moving = (at[:, SPEED] - wanted[:, SPEED]).square() * 5.0  # not the median of all, most of whom stand
     lights = binary_cross_entropy_with_logits(at[:, BRAKE], wanted[:, BRAKE], reduction="none")
     lights = lights + cross_entropy(at[:, INDICATOR], wanted[:, INDICATOR], reduction="none") if len(at) else lights
     return (flat + ((solid + moving + 0.3 * lights) * labels.is_solid).sum()) / count

@@ -2,38 +2,45 @@
 
 A lamp is a few pixels, and a person far away not many more: too little to be told from the coarse places that a planner looks
 at. So the heads point, and what is fine about the place they point at is passed on, down to its pixels, in which a lamp is red
-or green. The planner listens to a point in the measure in which there is something (its score).
+or green. The planner listens to a point in the measure in which there is something (its score), and is told of road users where
+they are along the lane that the vehicle follows (`along_lane`), which is what matters of them.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import max_pool2d, pixel_unshuffle
+from torch.nn.functional import max_pool2d, normalize, pixel_unshuffle
 
 from mimic_contracts.labels import CLASS_INDEX, LABEL_STRIDE, LAMP_CLASSES
 from mimic_contracts.rig import Rig
 from mimic_contracts.scene import AGENT_KINDS
-from perception.agent_boxes import ASIDE, BOX_VALUES, DEPTH, FARTHEST_M, NEAREST_M, TYPICAL_DEPTH_M, TYPICAL_PX
+from perception.agent_boxes import ASIDE, BOX_VALUES, DEPTH, FACING, FARTHEST_M, NEAREST_M, SPEED, TYPICAL_DEPTH_M, TYPICAL_PX, TYPICAL_SPEED_MPS
 from perception.heads import FINE_CHANNELS
+from perception.road_users import AHEAD, BOX, PLACE, ROAD_USER_VALUES, ROAD_USERS, TYPICAL_PLACE_M
 
-POINTED_AT = {"road_user": 32, "lamp": 16, "sign": 8}  # of all cameras together, at most
+POINTED_AT = {"road_user": ROAD_USERS, "lamp": 16, "sign": 8}  # of all cameras together, at most
 GROUPS = [group for group, count in enumerate(POINTED_AT.values()) for _ in range(count)]  # of each point
 LAMPS, SIGN = [CLASS_INDEX[name] for name in LAMP_CLASSES], [CLASS_INDEX["sign"]]
 LEAST_SCORE = 0.05  # up to which nothing is there: before anything is learned, all is equally little
-SCORE = 0  # of a point's values: score, x, y, kinds, box, fine features, glimpse, column, row, camera
 GLIMPSE_PLACES = 3  # whose pixels are passed on: the one above, the point's own, the one below
 GLIMPSE_VALUES = GLIMPSE_PLACES * 3 * LABEL_STRIDE**2
-TYPICAL_PLACE_M = 30.0
+TYPICAL_STATION_M, TYPICAL_OFFSET_M, FAR_OFFSETS, LANE_M, TYPICAL_MPS = 20.0, 4.0, 2.0, 2.0, 5.0  # of what is along the lane
+BEHIND_M, BEYOND_M = 30.0, 60.0  # how far a lane is taken to go on
+ALONG_VALUES = 7  # see along_lane
 STEEPNESS = 4.0  # how fast a place loses its score to a higher one beside it
 MAX_VALUE = 8.0  # of what an untrained head may say
 
+Values = TypeVar("Values", Tensor, NDArray[Any])
+
 
 def point_values(cameras: int) -> int:
-    """How many numbers tell of a point in a rig with so many cameras; the last ones are its column and row, -1 to 1, and its
-    camera, one-hot."""
-    return 3 + len(AGENT_KINDS) + BOX_VALUES + FINE_CHANNELS + GLIMPSE_VALUES + 2 + cameras
+    """How many numbers tell of a point in a rig with so many cameras: first those of a road user, then its fine features, its
+    glimpse, its column and row, -1 to 1, and its camera, one-hot."""
+    return ROAD_USER_VALUES + FINE_CHANNELS + GLIMPSE_VALUES + 2 + cameras
 
 
 class Points(nn.Module):
@@ -73,19 +80,25 @@ class Points(nn.Module):
         score, place = (torch.cat(parts, 1) for parts in zip(*found, strict=True))  # (N, K)
         values = torch.cat([kinds.sigmoid(), boxes.clamp(-MAX_VALUE, MAX_VALUE), features], 1)
         values = values.gather(2, place[:, None].expand(-1, values.shape[1], -1)).transpose(1, 2)
-        at = self._positions(values[..., len(AGENT_KINDS) : len(AGENT_KINDS) + BOX_VALUES], self.geometry[place])
+        posed = self._posed(values[..., len(AGENT_KINDS) : len(AGENT_KINDS) + BOX_VALUES], self.geometry[place])
         pixels = torch.cat([pixel_unshuffle(p[:, :3].float(), LABEL_STRIDE).flatten(2) for p in pictures], 2)
         glimpse = pixels.gather(2, self.glimpsed[place].flatten(1)[:, None].expand(-1, pixels.shape[1], -1))  # (N, values, K · places)
         glimpse = (glimpse.unflatten(2, (-1, GLIMPSE_PLACES)).permute(0, 2, 3, 1).flatten(2) - 128.0) / 64.0
-        return torch.cat([score[..., None], at, values, glimpse, self.told[place]], 2)
+        points = torch.cat([score[..., None], posed, values, glimpse, self.told[place]], 2)
+        return torch.where(score[..., None] > 0.0, points, torch.zeros_like(points))  # which of the places where nothing is, is by lot
 
     @staticmethod
-    def _positions(boxes: Tensor, geometry: Tensor) -> Tensor:
-        """(N, K, 2): where in the vehicle frame boxes (N, K, BOX_VALUES) at places of that geometry are (see agent_boxes)."""
+    def _posed(boxes: Tensor, geometry: Tensor) -> Tensor:
+        """(N, K, 4): where in the vehicle frame boxes (N, K, BOX_VALUES) at places of that geometry are, and the unit vectors that
+        they face (see agent_boxes)."""
         right, per_px, x_m, y_m, cos, sin = geometry.unbind(2)
         depth_m = (TYPICAL_DEPTH_M * boxes[..., DEPTH].exp()).clamp(NEAREST_M, FARTHEST_M)
         left_m = -depth_m * (right + TYPICAL_PX * per_px * boxes[..., ASIDE])
-        return torch.stack([x_m + cos * depth_m - sin * left_m, y_m + sin * depth_m + cos * left_m], 2) / TYPICAL_PLACE_M
+        ray_m = torch.stack([cos * depth_m - sin * left_m, sin * depth_m + cos * left_m], 2)
+        ray, facing = normalize(ray_m, dim=2), normalize(boxes[..., FACING], dim=2)
+        (x, y), (s, c) = ray.unbind(2), facing.unbind(2)
+        at_m = torch.stack([x_m, y_m], 2) + ray_m
+        return torch.cat([at_m / TYPICAL_PLACE_M, torch.stack([c * x - s * y, s * x + c * y], 2)], 2)
 
 
 def tops(heads: Mapping[str, Tensor]) -> Tensor:
@@ -95,3 +108,33 @@ def tops(heads: Mapping[str, Tensor]) -> Tensor:
     scores = torch.cat([heat.amax(1, keepdim=True).sigmoid(), shares[:, LAMPS].sum(1, keepdim=True), shares[:, SIGN]], 1)
     beside = max_pool2d(scores, 3, stride=1, padding=1) - scores
     return torch.relu(scores - LEAST_SCORE - STEEPNESS * beside)
+
+
+def road_users(seen: Values, cameras: int) -> Values:
+    """(N, ROAD_USERS, ROAD_USER_VALUES) of what is seen (N, …), which ends with the points of a rig with so many cameras."""
+    return seen[:, -len(GROUPS) * point_values(cameras) :].reshape(-1, len(GROUPS), point_values(cameras))[:, :ROAD_USERS, :ROAD_USER_VALUES]
+
+
+def along_lane(users: Tensor, lane_m: Tensor) -> Tensor:
+    """Of road users (N, K, ROAD_USER_VALUES) and the middle of a lane (N, S, 2) that begins at the vehicle, m → (N, K,
+    ROAD_USER_VALUES + ALONG_VALUES), beside what is known of each where it is along the lane: station and offset to the left; how near
+    to its middle, 0 to 1; its heading and its velocity, along the lane and to the left."""
+    at_m, ahead = TYPICAL_PLACE_M * users[..., PLACE], users[..., AHEAD]
+    origin = torch.zeros_like(lane_m[:, :1])
+    last = lane_m[:, -1:] + BEYOND_M * normalize(lane_m[:, -1:] - lane_m[:, -2:-1], dim=2)
+    line = torch.cat([origin - origin.new_tensor([BEHIND_M, 0.0]), origin, lane_m, last], 1)
+    step = line[:, 1:] - line[:, :-1]
+    length = step.norm(dim=2).clamp(min=1e-3)
+    unit = step / length[..., None]
+    away = at_m[:, :, None] - line[:, None, :-1]  # (N, K, G, 2) of the points, from where each of the G parts begins
+    on = torch.minimum((away * unit[:, None]).sum(-1).clamp(min=0.0), length[:, None])
+    apart = (away - on[..., None] * unit[:, None]).norm(dim=3)
+    side = torch.where(unit[:, None, :, 0] * away[..., 1] < unit[:, None, :, 1] * away[..., 0], -apart, apart)
+    nearest = apart.argmin(2, keepdim=True)
+    begin = length.cumsum(1) - length - BEHIND_M
+    station, offset = ((values.gather(2, nearest)[..., 0]) for values in (on + begin[:, None], side))
+    along = unit.gather(1, nearest.expand(-1, -1, 2))
+    heading = torch.stack([(ahead * along).sum(2), along[..., 0] * ahead[..., 1] - along[..., 1] * ahead[..., 0]], 2)
+    speed = TYPICAL_SPEED_MPS / TYPICAL_MPS * users[..., BOX][..., SPEED, None]
+    place = [station / TYPICAL_STATION_M, (offset / TYPICAL_OFFSET_M).clamp(-FAR_OFFSETS, FAR_OFFSETS), torch.exp(-((offset / LANE_M) ** 2))]
+    return torch.cat([users, torch.stack(place, 2), heading, speed * heading], 2)

@@ -13,11 +13,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 from mimic_contracts.labels import LANE_STATIONS_M
 from mimic_contracts.scene import LIGHT_STATES, STOP_RULES
 
-QUESTIONS = ("light", "line", "lead", "lane")
+ROAD, LEAD = ("light", "line", "lane"), "lead"  # the questions: of the road alone, and of who is ahead on it
 LIGHTS, RULES = ("none", *LIGHT_STATES), ("none", *STOP_RULES)
 NEAR_M, BEHIND_M = 5.0, 2.0  # distances count on a scale that is logarithmic beyond NEAR_M and begins BEHIND_M behind the bumper
-TYPICAL_SPEED_MPS = 10.0
+TYPICAL_SPEED_MPS, TYPICAL_LANE_M = 10.0, 30.0
 UNKNOWN = -100  # of a class: not learned from
+SPOKEN_VALUES = len(LIGHTS) + len(RULES) + 2 * len(LANE_STATIONS_M) + 2
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -39,9 +40,9 @@ class SituationLabels:
         return SituationLabels(**{name: tensor.to(device) for name, tensor in self.__dict__.items()})
 
 
-class SituationHead(nn.Module):
-    """Features (N, width) of each of QUESTIONS → light, rule: logits; line, lead_gap: distances on the scale of `scaled`;
-    has_lead: logit; lead_mps, limit_mps; lane_m (N, S, 2)."""
+class RoadHead(nn.Module):
+    """Features (N, width) of 'light', 'line' and 'lane' → light, rule: logits; line: distance on the scale of `scaled`; lane_m
+    (N, S, 2); limit_mps."""
 
     stations_m: Tensor
 
@@ -50,23 +51,37 @@ class SituationHead(nn.Module):
         self.register_buffer("stations_m", torch.tensor(LANE_STATIONS_M))
         self.light = nn.Linear(width, len(LIGHTS))
         self.line = nn.Linear(width, len(RULES) + 1)
-        self.lead = nn.Linear(width, 3)
         self.lane = nn.Linear(width, 2 * len(LANE_STATIONS_M) + 1)
 
     def forward(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See the class."""
-        line, lead, lane = self.line(features["line"]), self.lead(features["lead"]), self.lane(features["lane"])
+        line, lane = self.line(features["line"]), self.lane(features["lane"])
         along, aside = lane[:, : len(LANE_STATIONS_M)], lane[:, len(LANE_STATIONS_M) : -1]
         return {
             "light": self.light(features["light"]),
             "rule": line[:, :-1],
             "line": line[:, -1],
-            "has_lead": lead[:, 0],
-            "lead_gap": lead[:, 1],
-            "lead_mps": TYPICAL_SPEED_MPS * lead[:, 2],
             "lane_m": torch.stack([self.stations_m * (1.0 + 0.1 * along), self.stations_m * 0.1 * aside], -1),
             "limit_mps": TYPICAL_SPEED_MPS * (1.0 + lane[:, -1]),
         }
+
+
+class LeadHead(nn.Linear):
+    """Features (N, width) of 'lead' → has_lead: logit; lead_gap: distance on the scale of `scaled`; lead_mps."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, 3)
+
+    def forward(self, features: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
+        """See the class."""
+        lead = super().forward(features)
+        return {"has_lead": lead[:, 0], "lead_gap": lead[:, 1], "lead_mps": TYPICAL_SPEED_MPS * lead[:, 2]}
+
+
+def spoken(road: Mapping[str, Tensor]) -> Tensor:
+    """What RoadHead says, as a planner is told it: (N, SPOKEN_VALUES), each about one in size."""
+    lane = road["lane_m"].flatten(1) / TYPICAL_LANE_M
+    return torch.cat([road["light"].softmax(1), road["rule"].softmax(1), road["line"][:, None], lane, road["limit_mps"][:, None] / TYPICAL_SPEED_MPS], 1)
 
 
 def scaled(distance_m: Tensor) -> Tensor:
@@ -80,7 +95,7 @@ def metres(scaled_distance: Tensor) -> Tensor:
 
 
 def situation_loss(said: Mapping[str, Tensor], labels: SituationLabels) -> dict[str, Tensor]:
-    """One term for each of QUESTIONS; what is unknown counts in none."""
+    """One term for each question; what is unknown counts in none."""
     stations_m = torch.tensor(LANE_STATIONS_M, device=labels.lane_m.device)
     lane = (said["lane_m"] - labels.lane_m) / (0.5 + 0.05 * stations_m[:, None])
     has_lead = binary_cross_entropy_with_logits(said["has_lead"], torch.nan_to_num(labels.has_lead), reduction="none")

@@ -8,12 +8,25 @@ from torch import Tensor
 from mimic_contracts.labels import AGENT_COLUMNS, CLASS_INDEX, LABEL_STRIDE, SEMANTIC_CLASSES
 from mimic_contracts.rig import load_rig
 from mimic_contracts.scene import AGENT_KINDS
-from perception.agent_boxes import BOX_VALUES, decode
+from perception.agent_boxes import BOX_VALUES, SPEED, decode
 from perception.heads import FINE_CHANNELS
-from perception.points import GLIMPSE_VALUES, GROUPS, LEAST_SCORE, SCORE, TYPICAL_PLACE_M, Points, point_values
+from perception.points import (
+    ALONG_VALUES,
+    GLIMPSE_VALUES,
+    GROUPS,
+    LEAST_SCORE,
+    TYPICAL_MPS,
+    TYPICAL_OFFSET_M,
+    TYPICAL_STATION_M,
+    Points,
+    along_lane,
+    point_values,
+    road_users,
+)
+from perception.road_users import AHEAD, BOX, PLACE, ROAD_USER_VALUES, ROAD_USERS, SCORE, TYPICAL_PLACE_M, carried
 
 RIG = load_rig("quad")
-FIRST_FINE = 3 + len(AGENT_KINDS) + BOX_VALUES
+FIRST_FINE = BOX.stop
 FIRST_LIGHT = GROUPS.index(1)
 
 
@@ -44,7 +57,9 @@ def test_a_road_user_is_where_its_box_says(camera: int) -> None:
     assert points[0, 1:, SCORE].max() == 0.0
     found = decode(said[camera]["heat"][0].sigmoid().numpy(), said[camera]["boxes"][0].numpy(), RIG.cameras[camera], min_score=0.5)
     place = [found.rows[0, AGENT_COLUMNS.index(name)] for name in ("x_m", "y_m")]
-    np.testing.assert_allclose(TYPICAL_PLACE_M * point[1:3].numpy(), place, atol=1e-4)
+    np.testing.assert_allclose(TYPICAL_PLACE_M * point[PLACE].numpy(), place, atol=1e-4)
+    yaw = found.rows[0, AGENT_COLUMNS.index("yaw_rad")]
+    np.testing.assert_allclose(point[AHEAD].numpy(), (np.cos(yaw), np.sin(yaw)), atol=1e-4)
     torch.testing.assert_close(point[FIRST_FINE : FIRST_FINE + FINE_CHANNELS], fine[camera][0, :, 9, 20])
     glimpse = point[FIRST_FINE + FINE_CHANNELS :][:GLIMPSE_VALUES].reshape(3, 3, 4, 4).transpose(0, 1).reshape(3, 12, 4)
     torch.testing.assert_close(64.0 * glimpse + 128.0, pictures[camera][0, :3, 32:44, 80:84].float())
@@ -60,3 +75,52 @@ def test_a_lamp_passes_on_its_fine_features() -> None:
     assert light[SCORE].item() == pytest.approx(torch.tensor(2.0).sigmoid().item() - LEAST_SCORE, abs=1e-3)
     light.sum().backward()
     assert fine[1].grad is not None and fine[1].grad[0, :, 3, 7].tolist() == [1.0] * FINE_CHANNELS
+
+
+def _bend(radius_m: float, turn_rad: float) -> Tensor:
+    """(1, S, 2) of a lane that bends to the left."""
+    turn = torch.linspace(0.0, turn_rad, 40)[1:]
+    return (radius_m * torch.stack([turn.sin(), 1.0 - turn.cos()], 1))[None]
+
+
+@pytest.mark.parametrize(
+    ("at_m", "station_m", "offset_m", "along", "aside"),
+    [
+        ((12.0, 0.0), 12.0, 0.0, 1.0, 0.0),  # at the beginning of the bend it is nearly straight
+        ((40.0, 42.0), 20.0 * np.pi + 2.0, 0.0, 0.0, -1.0),  # beyond its end, where the lane leads to the left
+        ((40.0 - 3.0, 42.0), 20.0 * np.pi + 2.0, 3.0, 0.0, -1.0),
+        ((-5.0, -2.0), -5.0, -2.0, 1.0, 0.0),  # behind the vehicle
+    ],
+)
+def test_where_road_users_are_along_a_lane(at_m: tuple[float, float], station_m: float, offset_m: float, along: float, aside: float) -> None:
+    seen = torch.zeros(1, 3, ROAD_USER_VALUES)
+    seen[0, 0, SCORE] = 0.7
+    seen[0, 0, PLACE] = torch.tensor(at_m) / TYPICAL_PLACE_M
+    seen[0, 0, AHEAD] = torch.tensor((1.0, 0.0))  # to where the ego faces, too
+    seen[0, 0, BOX][SPEED] = 0.5  # of 10 m/s
+    users = along_lane(seen, _bend(40.0, np.pi / 2.0) if at_m != (12.0, 0.0) else _bend(1000.0, 0.08))
+    assert users.shape == (1, 3, ROAD_USER_VALUES + ALONG_VALUES)
+    user = users[0, 0]
+    assert user[: BOX.stop].tolist() == seen[0, 0].tolist()
+    station, offset, near = user[BOX.stop : BOX.stop + 3].tolist()
+    assert TYPICAL_STATION_M * station == pytest.approx(station_m, abs=0.1)
+    assert TYPICAL_OFFSET_M * offset == pytest.approx(offset_m, abs=0.1)
+    assert near == pytest.approx(np.exp(-((offset_m / 2.0) ** 2)), abs=0.1)
+    assert user[BOX.stop + 3 : BOX.stop + 5].tolist() == pytest.approx((along, aside), abs=0.05)
+    assert (TYPICAL_MPS * user[BOX.stop + 5 :]).tolist() == pytest.approx((5.0 * along, 5.0 * aside), abs=0.2)
+
+
+def test_road_users_are_the_first_points() -> None:
+    seen = torch.arange(7.0 + len(GROUPS) * point_values(4))[None].expand(2, -1)
+    users = road_users(seen, 4)
+    assert users.shape == (2, ROAD_USERS, ROAD_USER_VALUES)
+    assert users[0, 0, 0] == 7.0 and users[1, 1, 0] == 7.0 + point_values(4)
+
+
+def test_who_stands_stays_in_place_while_the_vehicle_drives_on() -> None:
+    then = np.zeros((2, ROAD_USER_VALUES), np.float16)
+    then[0, PLACE], then[0, AHEAD] = np.array([10.0, 4.0]) / TYPICAL_PLACE_M, (0.0, 1.0)
+    now = carried(then, np.array([10.0, 2.0, np.pi / 2.0]))  # it drives past and turns left
+    assert (TYPICAL_PLACE_M * now[0, PLACE]).tolist() == pytest.approx([2.0, 0.0], abs=0.02)
+    assert now[0, AHEAD].tolist() == pytest.approx([1.0, 0.0], abs=1e-6)
+    assert now.dtype == np.float32 and now[1, BOX].tolist() == [0.0] * BOX_VALUES

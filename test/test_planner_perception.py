@@ -29,13 +29,16 @@ from mimic_contracts.labels import AGENT_COLUMNS, CLASS_INDEX, LANE_STATIONS_M, 
 from mimic_contracts.observation import EgoState, Observation, Route
 from mimic_contracts.rig import load_rig
 from perception.agent_boxes import BOX_VALUES
+from perception.points import GROUPS, point_values, road_users
+from perception.road_users import PLACE, ROAD_USER_VALUES, ROAD_USERS, SCORE, TYPICAL_PLACE_M
 from perception.situation import LIGHTS, UNKNOWN, metres, scaled
 
-SEEING = dataclasses.replace(TINY, widths=(8, 8, 16, 16, 16), tokens=8)
+SEEING = dataclasses.replace(TINY, widths=(8, 8, 16, 16, 16), tokens=8, correlation_cells=2)
 
 
 def seeing_recipe(**changes: object) -> Recipe:
-    return car_recipe(**{"network": SEEING, "perception": Perception(steps=3, batch_size=4), "has_route_points": True, "twin": True, **changes})
+    settings = {"network": SEEING, "perception": Perception(steps=3, batch_size=4), "has_route_points": True, "recall_s": 0.4, "twin": True}
+    return car_recipe(**{**settings, **changes})
 
 
 def labels_of(k: int) -> FrameLabels:
@@ -240,7 +243,7 @@ def test_perception_learns(labelled: Path) -> None:
     task = PerceptionTask(recipe, network, train=train, val=val)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     network.train()
-    for step in range(80):
+    for step in range(100):
         loss, _ = task.loss(network, task.batch(step, Team()), lambda what: what)
         optimizer.zero_grad()
         loss.backward()
@@ -277,7 +280,7 @@ def test_bfloat16_is_used_where_a_recipe_asks_for_it(labelled: Path, tmp_path: P
     train, val = FrameSet(stores, "train", recipe), FrameSet(stores, "val", recipe)
     network = new_network(recipe, train)
     task, kinds = PerceptionTask(recipe, network, train=train, val=val), set()
-    for part in (network.encoder.stem.conv, network.situation.light):
+    for part in (network.encoder.stem.conv, network.road.light):
         part.register_forward_hook(lambda _part, _inputs, output: kinds.add(output.dtype))
     Trainer(task, dataclasses.replace(Schedule.of(recipe), steps=1), tmp_path, recipe={}).run(lambda *_: None)
     assert torch.bfloat16 in kinds
@@ -294,3 +297,45 @@ def test_what_is_seen_of_a_light_does_not_depend_on_how_the_ego_moves(labelled: 
     for name in ("light", "rule", "line", "lane_m"):
         torch.testing.assert_close(slow[name], fast[name], rtol=0.0, atol=0.0)
     assert (slow["lead_mps"] != fast["lead_mps"]).all() and (slow["speed_logits"] != fast["speed_logits"]).any()
+
+
+def test_the_speed_depends_on_road_users_and_answers_and_not_on_places(labelled: Path) -> None:
+    recipe = seeing_recipe(ego_inputs=("speed_mps",))
+    frames = FrameSet(open_stores([labelled], recipe), "train", recipe)
+    network = new_network(recipe, frames).eval()
+    batch = frames.batch(np.arange(4), None)
+    with torch.no_grad():
+        seen = network.encode(batch.pictures)
+        assert seen is not None
+        network.road.lane.weight.zero_()  # what it says of the road no longer depends on the places
+        network.road.light.weight.zero_()
+        network.road.line.weight.zero_()
+        elsewhere = seen.clone()
+        elsewhere[:, :100] += 1.0
+        users = road_users(seen, len(network.cameras)).clone()
+        users[..., SCORE] = 0.9
+        told = (batch.ego, batch.route)
+        before, after, reminded = (network.decide(*what) for what in ((seen, *told), (elsewhere, *told), (seen, *told, users)))
+    for name in ("speed", "speed_logits", "lead_mps"):
+        torch.testing.assert_close(before[name], after[name], rtol=0.0, atol=0.0)
+        assert (before[name] != reminded[name]).any()
+    assert (before["path_logits"] != after["path_logits"]).any()
+
+
+def test_what_was_seen_a_moment_ago_is_learned_from(labelled: Path) -> None:
+    recipe = seeing_recipe()
+    frames = FrameSet(open_stores([labelled], recipe), "train", recipe)
+    count = len(frames.usable)
+    assert frames.batch(np.arange(count), None).recalled is None  # nothing is kept in memory
+    frames.memory = [np.zeros((count, len(GROUPS) * point_values(1)), np.float16)]
+    frames.memory[0][:, SCORE] = np.arange(count)  # of the first road user
+    recalled = frames.batch(np.arange(count), None, looking="memory").recalled
+    assert recalled is not None and recalled.shape == (count, ROAD_USERS, ROAD_USER_VALUES)
+    _, begins = np.unique(frames.drives, return_index=True)
+    ago = np.arange(count) - np.array(begins)[np.searchsorted(np.sort(begins), np.arange(count), side="right") - 1]
+    is_recalled = torch.from_numpy(ago >= round(0.4 * 10))  # of ten frames a second
+    expected = np.where(is_recalled, np.arange(count) - 4, 0)
+    assert recalled[:, 0, SCORE].tolist() == expected.tolist()
+    assert (recalled[is_recalled][:, 0, PLACE][:, 0] < -1.0 / TYPICAL_PLACE_M).all()  # by now the vehicle has driven past
+    often = [frames.batch(np.arange(count), np.random.default_rng(seed), looking="memory").recalled for seed in range(40)]
+    assert 0.05 < torch.stack([r for r in often if r is not None])[:, is_recalled, 0, SCORE][:, 1:].eq(0.0).float().mean() < 0.15
