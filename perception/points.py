@@ -132,8 +132,10 @@ def along_lane(users: Tensor, lane_m: Tensor) -> Tensor:
     side = torch.where(unit[:, None, :, 0] * away[..., 1] < unit[:, None, :, 1] * away[..., 0], -apart, apart)
     nearest = apart.argmin(2, keepdim=True)
     begin = length.cumsum(1) - length - BEHIND_M
-    station, offset = ((values.gather(2, nearest)[..., 0]) for values in (on + begin[:, None], side))
-    along = unit.gather(1, nearest.expand(-1, -1, 2))
+    station, offset, share = (values.gather(2, nearest)[..., 0] for values in (on + begin[:, None], side, on / length[:, None]))
+    bends = torch.cat([unit[:, :1], normalize(unit[:, 1:] + unit[:, :-1], dim=2), unit[:, -1:]], 1)  # the direction where parts meet:
+    before, after = (bend.gather(1, nearest.expand(-1, -1, 2)) for bend in (bends[:, :-1], bends[:, 1:]))
+    along = normalize(torch.lerp(before, after, share[..., None]), dim=2)  # the same for whoever is nearest to two parts alike
     heading = torch.stack([(ahead * along).sum(2), along[..., 0] * ahead[..., 1] - along[..., 1] * ahead[..., 0]], 2)
     speed = TYPICAL_SPEED_MPS / TYPICAL_MPS * users[..., BOX][..., SPEED, None]
     place = [station / TYPICAL_STATION_M, (offset / TYPICAL_OFFSET_M).clamp(-FAR_OFFSETS, FAR_OFFSETS), torch.exp(-((offset / LANE_M) ** 2))]

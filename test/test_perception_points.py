@@ -124,3 +124,13 @@ def test_who_stands_stays_in_place_while_the_vehicle_drives_on() -> None:
     assert (TYPICAL_PLACE_M * now[0, PLACE]).tolist() == pytest.approx([2.0, 0.0], abs=0.02)
     assert now[0, AHEAD].tolist() == pytest.approx([1.0, 0.0], abs=1e-6)
     assert now.dtype == np.float32 and now[1, BOX].tolist() == [0.0] * BOX_VALUES
+
+
+def test_whoever_is_nearest_to_a_bend_is_told_the_same_from_either_side() -> None:
+    lane_m = torch.tensor([[[10.0, 0.0], [20.0, 0.0], [20.0, 10.0], [20.0, 30.0]]])  # turns left at once
+    seen = torch.zeros(1, 2, ROAD_USER_VALUES)
+    seen[0, :, PLACE] = (torch.tensor([25.0, -5.0]) + torch.tensor([[1e-4, 0.0], [0.0, 1e-4]])) / TYPICAL_PLACE_M
+    seen[0, :, AHEAD] = torch.tensor((1.0, 0.0))
+    one, other = along_lane(seen, lane_m)[0, :, BOX.stop :]
+    torch.testing.assert_close(one, other, rtol=0.0, atol=1e-3)
+    assert one[3:5].tolist() == pytest.approx((np.cos(np.pi / 4.0), -np.sin(np.pi / 4.0)), abs=1e-3)
