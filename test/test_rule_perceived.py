@@ -173,13 +173,13 @@ def test_pictures_of_another_rig_and_a_missing_map_are_refused(run):
 
 
 def test_the_network_gets_what_it_was_trained_with(seeing):
-    policy = seeing(lambda k: outputs_of())
-    last_plan(policy, ROAD, count=5, speed=SPEED_MPS)
-    feeds = policy.session.feeds[4]
+    policy, before = seeing(lambda k: outputs_of()), round(RECIPE.history_s / 0.1)
+    last_plan(policy, ROAD, count=6, speed=SPEED_MPS)
+    feeds = policy.session.feeds[5]
     for camera in RIG.cameras:
         picture = feeds[f"picture_{camera.name}"]
         assert picture.shape == (1, 6, camera.height_px, camera.width_px) and picture.dtype == np.uint8
-        assert (picture[0, :3] == 4).all() and (picture[0, 3:] == 2).all()  # 0.2 s before
+        assert (picture[0, :3] == 5).all() and (picture[0, 3:] == 5 - before).all()
     assert feeds["ego"].shape == (1, 2 * len(RECIPE.ego_inputs)) and feeds["ego"][0, 0] == pytest.approx(SPEED_MPS / 10.0)
     assert feeds["route"].shape == (1, route_inputs(True)) and feeds["route"][0, 1] == 1.0
 
