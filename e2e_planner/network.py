@@ -18,7 +18,7 @@ from mimic_contracts.rig import Rig
 from perception.encoder import Encoder, EncoderConfig
 from perception.heads import NECK_STAGES, Neck, PictureHeads
 from perception.points import Points, point_values, road_users
-from perception.situation import LEAD, SPOKEN_VALUES, LeadHead, RoadHead, metres, spoken
+from perception.situation import LEAD, LEAD_VALUES, SPOKEN_VALUES, RoadHead, lead_answers, metres, spoken
 
 
 class PlannerNetwork(nn.Module):
@@ -56,7 +56,7 @@ class PlannerNetwork(nn.Module):
                 self.neck = Neck(sizes.widths[-NECK_STAGES:], sizes.tokens, len(rig.cameras))
                 self.picture_heads, self.points = PictureHeads(len(rig.cameras)), Points(rig)
                 self.view = RoadView(sizes, places=places, point_values=point_values(len(rig.cameras)), route=route_inputs(has_route_points))
-                self.road, self.lead = RoadHead(sizes.width), LeadHead(sizes.width)
+                self.road, self.lead = RoadHead(sizes.width), nn.Linear(sizes.width, LEAD_VALUES)
                 self.traffic = TrafficView(sizes, told=told + SPOKEN_VALUES)
             else:
                 self.view = FlatView(sizes, channels_in=config.channels_out, places=places, told=told)
@@ -100,7 +100,7 @@ class PlannerNetwork(nn.Module):
             users = road_users(seen, len(self.cameras))
             before = torch.zeros_like(users) if recalled is None else recalled
             features = self.traffic(users, before, known["lane_m"], torch.cat([ego, route, spoken(known)], 1), road[WAY])
-            answers |= self.lead(features[LEAD])
+            answers |= lead_answers(self.lead(features[LEAD]))
         where, how_fast = features["path"], features["speed"]
         outputs = self.head(where, how_fast, *self._ego_speed(ego)) if isinstance(self.head, PathSpeedHead) else self.head(where)
         return outputs | answers

@@ -18,6 +18,7 @@ LIGHTS, RULES = ("none", *LIGHT_STATES), ("none", *STOP_RULES)
 NEAR_M, BEHIND_M = 5.0, 2.0  # distances count on a scale that is logarithmic beyond NEAR_M and begins BEHIND_M behind the bumper
 TYPICAL_SPEED_MPS, TYPICAL_LANE_M = 10.0, 30.0
 UNKNOWN = -100  # of a class: not learned from
+LEAD_VALUES = 3  # see lead_answers
 SPOKEN_VALUES = len(LIGHTS) + len(RULES) + 2 * len(LANE_STATIONS_M) + 2
 
 
@@ -66,16 +67,9 @@ class RoadHead(nn.Module):
         }
 
 
-class LeadHead(nn.Linear):
-    """Features (N, width) of 'lead' → has_lead: logit; lead_gap: distance on the scale of `scaled`; lead_mps."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__(width, 3)
-
-    def forward(self, features: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
-        """See the class."""
-        lead = super().forward(features)
-        return {"has_lead": lead[:, 0], "lead_gap": lead[:, 1], "lead_mps": TYPICAL_SPEED_MPS * lead[:, 2]}
+def lead_answers(lead: Tensor) -> dict[str, Tensor]:
+    """What LEAD_VALUES numbers (N, LEAD_VALUES) of a head say: has_lead: logit; lead_gap: distance on the scale of `scaled`; lead_mps."""
+    return {"has_lead": lead[:, 0], "lead_gap": lead[:, 1], "lead_mps": TYPICAL_SPEED_MPS * lead[:, 2]}
 
 
 def spoken(road: Mapping[str, Tensor]) -> Tensor:

@@ -13,8 +13,8 @@ from planner_helpers import CAR_SIGNALS, TINY, car_recipe, make_store, quiet
 from bag_tools.clip_store import ClipStore
 from bag_tools.label_writer import write_labels
 from e2e_planner.checkpoint import CARD_FILE, PERCEPTION_ONNX_FILE, WEIGHTS_FILE
-from e2e_planner.dataset import FrameSet, mirrored_route, open_stores
-from e2e_planner.network import perception_outputs
+from e2e_planner.dataset import Batch, FrameSet, mirrored_route, open_stores
+from e2e_planner.network import PlannerNetwork, perception_outputs
 from e2e_planner.policies import load_policy
 from e2e_planner.recipe import Dagger, Perception, Recipe, route_inputs, route_values
 from e2e_planner.run import new_network, train_run
@@ -286,13 +286,20 @@ def test_bfloat16_is_used_where_a_recipe_asks_for_it(labelled: Path, tmp_path: P
     assert torch.bfloat16 in kinds
 
 
-def test_what_is_seen_of_a_light_does_not_depend_on_how_the_ego_moves(labelled: Path) -> None:
+def looked(labelled: Path) -> tuple[PlannerNetwork, Batch, torch.Tensor]:
+    """An untrained network that is told its speed, some frames, and what it sees in them."""
     recipe = seeing_recipe(ego_inputs=("speed_mps",))
     frames = FrameSet(open_stores([labelled], recipe), "train", recipe)
-    network = new_network(recipe, frames).eval()
-    batch = frames.batch(np.arange(4), None)
+    network, batch = new_network(recipe, frames).eval(), frames.batch(np.arange(4), None)
     with torch.no_grad():
         seen = network.encode(batch.pictures)
+    assert seen is not None
+    return network, batch, seen
+
+
+def test_what_is_seen_of_a_light_does_not_depend_on_how_the_ego_moves(labelled: Path) -> None:
+    network, batch, seen = looked(labelled)
+    with torch.no_grad():
         slow, fast = (network.decide(seen, torch.tensor([[v, 1.0]]).expand(4, -1), batch.route) for v in (0.1, 1.5))
     for name in ("light", "rule", "line", "lane_m"):
         torch.testing.assert_close(slow[name], fast[name], rtol=0.0, atol=0.0)
@@ -300,13 +307,8 @@ def test_what_is_seen_of_a_light_does_not_depend_on_how_the_ego_moves(labelled: 
 
 
 def test_the_speed_depends_on_road_users_and_answers_and_not_on_places(labelled: Path) -> None:
-    recipe = seeing_recipe(ego_inputs=("speed_mps",))
-    frames = FrameSet(open_stores([labelled], recipe), "train", recipe)
-    network = new_network(recipe, frames).eval()
-    batch = frames.batch(np.arange(4), None)
+    network, batch, seen = looked(labelled)
     with torch.no_grad():
-        seen = network.encode(batch.pictures)
-        assert seen is not None
         network.road.lane.weight.zero_()  # what it says of the road no longer depends on the places
         network.road.light.weight.zero_()
         network.road.line.weight.zero_()

@@ -4,16 +4,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from e2e_planner.onnx_model import Inputs
 from e2e_planner.recall import LONGEST_STEP_S, TOLERANCE_S, Recall
 from mimic_contracts.observation import EgoState, Observation
 from perception.road_users import PLACE, ROAD_USER_VALUES, ROAD_USERS, SCORE, TYPICAL_PLACE_M
 
+Recalled = tuple[int, NDArray[np.float64]] | None
 
-def told(recall: Recall[int], step_s: float, count: int, *, speed_mps: float = 5.0, yaw_rate_radps: float = 0.0, first_ns: int = 0) -> list[object]:
+
+def told(recall: Recall[int], step_s: float, count: int, *, speed_mps: float = 5.0, yaw_rate_radps: float = 0.0, first_ns: int = 0) -> list[Recalled]:
     """What it recalls at each of some moments, of which each is noted by its number."""
-    found = []
+    found: list[Recalled] = []
     for n in range(count):
         found.append(recall.at(first_ns + round(n * step_s * 1e9), speed_mps, yaw_rate_radps))
         recall.note(n)
@@ -27,7 +30,8 @@ def test_it_recalls_the_moment_and_the_way_since(step_s: float, speed_mps: float
     found = told(Recall(1.0), step_s, 3 * steps, speed_mps=speed_mps, yaw_rate_radps=yaw_rate)
     assert found[: steps - 1] == [None] * (steps - 1) or step_s <= TOLERANCE_S  # then one not quite as old will do
     for n, recalled in enumerate(found[steps:]):
-        noted, driven = recalled  # type: ignore[misc]
+        assert recalled is not None
+        noted, driven = recalled
         assert noted == n
         radius = speed_mps / yaw_rate if abs(yaw_rate) > 1e-6 else np.inf
         way = (speed_mps, 0.0) if not np.isfinite(radius) else (radius * np.sin(yaw_rate), radius * (1.0 - np.cos(yaw_rate)))
