@@ -12,6 +12,8 @@ import argparse
 import signal
 import sys
 from importlib import import_module
+from types import FrameType
+from typing import NoReturn
 
 from mimic_contracts.errors import MimicError, UsageError
 
@@ -30,6 +32,15 @@ COMMANDS = {
 }
 
 
+class Interrupted(KeyboardInterrupt):
+    """Told to end. Where a KeyboardInterrupt itself passes through an `exec`, as dataclasses make, Python later ends by
+    the signal instead of with our exit code, although it was caught; it does not for a class of our own."""
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise Interrupted
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one sub-command; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
@@ -45,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
             sub.set_defaults(run=module.run)
     args = parser.parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):  # to be told to end ends our child processes too, in the background as well
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, _interrupt)
     try:
         return int(args.run(args))
     except UsageError as error:

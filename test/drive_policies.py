@@ -100,3 +100,8 @@ class WrongRig(Slow):
 class Unborn(Slow):
     def __init__(self) -> None:
         raise RuntimeError("no model")
+
+
+class InterruptedInExec(Slow):
+    def __init__(self) -> None:
+        exec("signal.raise_signal(signal.SIGINT)")

@@ -113,6 +113,13 @@ def test_when_sumo_dies_over_ros_the_route_is_repeated_once(
     assert told.err.count("once more") == 1 and budgets == [7.0] * 3
 
 
+def test_an_interrupt_ends_with_our_exit_code_wherever_it_arrives(tmp_path: Path, suite: Path) -> None:
+    command = ["drive", "--policy", "drive_policies:InterruptedInExec", "--suite", str(suite), "--out", str(tmp_path / "out")]
+    environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'test'}", "PATH": "/usr/bin:/bin"}
+    ended = subprocess.run([sys.executable, "-m", "mimic.cli", *command], check=False, capture_output=True, text=True, env=environment)
+    assert (ended.returncode, ended.stderr) == (1, "mimic drive: interrupted\n")
+
+
 def test_an_interrupted_run_goes_on(tmp_path: Path, suite: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, partial = tmp_path / "out", tmp_path / ".out.partial"
     command = ["drive", "--policy", "drive_policies:Hangs", "--suite", str(suite), "--no-video", "--jobs", "1", "--budget-s", "60", "--out", str(out)]
