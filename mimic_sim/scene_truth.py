@@ -6,6 +6,7 @@ route is known for ROUTE_M even so: the map tells it.
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -47,7 +48,7 @@ class SceneTruth:
         """What is in view at a moment; station_lane: the lane of the way that the car is on."""
         pose = seen.moment.ego.pose
         first = self._way_ids.index(station_lane)
-        lanes = tuple(self._lanes_in_view(seen, route=self._way_ids[max(first - 1, 0) :]))
+        lanes = tuple(self._lanes_in_view(seen, behind=self._way_ids[max(first - 1, 0) : first], ahead=self._way_ids[first:]))
         named = {lane.lane_id for lane in lanes}.union(self._way_ids[first:])
         lines = [(k, ends) for k, ends in self._lines.near(pose, LINES_M) if self._stop_lines[k].lane_id in named]
         return Scene(
@@ -62,21 +63,28 @@ class SceneTruth:
             stop_lines=tuple(StopLine(lane_id=self._stop_lines[k].lane_id, rule=self._rules[k], ends_m=ends) for k, ends in lines),
         )
 
-    def _lanes_in_view(self, seen: Seen, *, route: Sequence[str]) -> Iterable[SceneLane]:
-        """Of each lane the piece next to the car that is in view, or that the map tells."""
+    def _lanes_in_view(self, seen: Seen, *, behind: Sequence[str], ahead: Sequence[str]) -> Iterable[SceneLane]:
+        """Of each lane the piece next to the car that is in view, or that the map tells; of the route's, behind and ahead, those
+        are on_route that lie before the first gap."""
         pose = seen.moment.ego.pose
         which = self._centres.within(pose, LANES_M)
         parts = [self._centres.shapes[k] for k in which]
         ends = np.cumsum([0, *(len(part) for part in parts)])
-        on_route = np.array([self._lanes[k].lane_id in route for k in which], bool)
+        is_of_route = np.array([self._lanes[k].lane_id in (*behind, *ahead) for k in which], bool)
         points = np.concatenate([np.zeros((0, 2)), *parts])
         own = points_to_frame(points, pose)
         away_m = np.hypot(own[:, 0], own[:, 1])
-        is_told = np.repeat(on_route, np.diff(ends)) & (away_m < ROUTE_M) & (own[:, 0] > -CLOSE_M)
+        is_told = np.repeat(is_of_route, np.diff(ends)) & (away_m < ROUTE_M) & (own[:, 0] > -CLOSE_M)
         is_given = is_told | (away_m < CLOSE_M)
         asked = np.flatnonzero(~is_given & (away_m < LANES_M))
         is_given[asked] = np.any([eye.sees_ground(points[asked]) for eye in seen.eyes], axis=0)
-        for i, start, stop in _nearest_runs(is_given, away_m, ends):
+        runs = {self._lanes[which[i]].lane_id: (i, start, stop) for i, start, stop in _nearest_runs(is_given, away_m, ends)}
+        line = {*behind, ahead[0]}
+        for here, after in pairwise(ahead):
+            if here not in runs or after not in runs or runs[here][2] < ends[runs[here][0] + 1] or runs[after][1] > ends[runs[after][0]]:
+                break
+            line.add(after)
+        for i, start, stop in runs.values():
             lane = self._lanes[which[i]]
             yield _made(
                 SceneLane,
@@ -84,7 +92,7 @@ class SceneTruth:
                 centre_m=own[start:stop],
                 width_m=lane.width_m,
                 speed_limit_mps=lane.speed_limit_mps,
-                on_route=bool(on_route[i]),
+                on_route=lane.lane_id in line,
                 successors=lane.successors,
                 yields_to=lane.yields_to,
             )
