@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e2e_planner.recipe import Augmentation
+from e2e_planner.standing import STANDING_MPS
 from mimic_contracts.action_spec import CAR, STEERING_ONLY, ActionSpec
 from mimic_contracts.image_geometry import lateral_shift_homography, rotation_homography
 from mimic_contracts.motion import to_frame
@@ -15,6 +16,10 @@ from mimic_contracts.rig import CameraSpec
 Array = NDArray[np.float64]
 STEERING_WHEELBASE_M = 2.85
 STEERING_RATIO = 15.0  # steering wheel / road wheel, of a passenger car
+SPEED_GROWTH = 0.15  # 1/(m/s): how much more than a slow vehicle's speed a fast one's is varied
+BACK_S = 0.7  # in which it is back at the driver's speed,
+HARDEST_MPS2, STRONGEST_MPS2 = -4.5, 2.5  # braking or accelerating by no more than this
+STEPS = 2  # between two of the target's times
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +73,48 @@ def _return_to_line(values: Array, perturbation: Perturbation, settings: Augment
     values[:, columns] = to_frame(returned, returned[0])
     values[:, kappa] += bend
     return values
+
+
+def perturb_speed(values: Array, settings: Augmentation, rng: np.random.Generator) -> tuple[Array, float]:
+    """The target (T, C) of a car, and the speed that it has, m/s: in some samples another than the driver's, from which it comes
+    back to what the driver drove at each place. A vehicle that stands is left standing.
+
+    Who has learned from drivers alone has never seen how to stop at a line for which it is too fast.
+    """
+    share, drawn = rng.uniform(), rng.normal()
+    speed_mps = float(values[0, CAR.index("speed_mps")])
+    if share >= settings.speed_share or speed_mps <= STANDING_MPS:
+        return values, speed_mps
+    other_mps = max(speed_mps + settings.speed_mps * (1.0 + SPEED_GROWTH * speed_mps) * drawn, 1.1 * STANDING_MPS)
+    return at_other_speed(values, other_mps), other_mps
+
+
+def at_other_speed(values: Array, speed_mps: float) -> Array:
+    """The target (T, C) of a car that moves, if it did speed_mps now. Where the driver stops it stops, and stays."""
+    x, y, yaw, speed, acceleration, curvature = (CAR.index(n) for n in ("x_m", "y_m", "yaw_rad", "speed_mps", "acceleration_mps2", "curvature_1pm"))
+    times_s, was_mps = np.array(CAR.times_s), values[:, speed]
+    arc_m = np.concatenate([[0.0], np.cumsum((was_mps[1:] + was_mps[:-1]) / 2.0 * np.diff(times_s))])
+    stops = np.flatnonzero(was_mps < STANDING_MPS)
+    end = int(stops[0]) + 1 if len(stops) else len(values)
+    wanted_mps, places_m = was_mps[:end].copy(), arc_m[:end]
+    wanted_mps[-1] = 0.0 if len(stops) else wanted_mps[-1]
+    slope_mps2 = np.append(np.diff(wanted_mps) / np.diff(times_s[:end]), 0.0)
+    gone_m, now_mps, gone, speeds = 0.0, speed_mps, [0.0], [speed_mps]
+    for step_s in np.diff(times_s) / STEPS:
+        for _ in range(STEPS):
+            ahead_mps2 = float(np.interp(gone_m, places_m, slope_mps2)) + (float(np.interp(gone_m, places_m, wanted_mps)) - now_mps) / BACK_S
+            before_mps, now_mps = now_mps, max(now_mps + step_s * min(max(ahead_mps2, HARDEST_MPS2), STRONGEST_MPS2), 0.0)
+            gone_m += (before_mps + now_mps) / 2.0 * step_s
+        gone.append(gone_m)
+        speeds.append(now_mps)
+    result, moves = values.copy(), np.append(True, np.diff(arc_m) > 1e-6)
+    for channel in (x, y, yaw, curvature):
+        result[:, channel] = np.interp(gone, arc_m[moves], values[moves, channel])
+    beyond_m = np.maximum(np.array(gone) - arc_m[-1], 0.0)  # straight on
+    result[:, x] += beyond_m * np.cos(values[-1, yaw])
+    result[:, y] += beyond_m * np.sin(values[-1, yaw])
+    result[:, speed], result[:, acceleration] = speeds, np.gradient(np.array(speeds), times_s)
+    return result
 
 
 def _hermite(arc_m: Array, offset: float, slope: float, length_m: float) -> tuple[Array, Array, Array]:

@@ -16,11 +16,11 @@ from torch import Tensor
 from bag_tools.clip_store import ClipFrames, ClipStore
 from bag_tools.splits import refuse_overlap, split_margin_s
 from bag_tools.targets import frame_targets
-from e2e_planner.augment import Perturbation, perturb_pictures, perturb_target
+from e2e_planner.augment import Perturbation, perturb_pictures, perturb_speed, perturb_target
 from e2e_planner.label_batches import LabelSet
 from e2e_planner.recall import Recall
 from e2e_planner.recipe import EGO_SCALES, Recipe, route_values
-from e2e_planner.standing import standing_s
+from e2e_planner.standing import LastStop, last_stops
 from mimic_contracts.action_spec import CAR, ActionSpec
 from mimic_contracts.errors import MimicError
 from mimic_contracts.observation import ROUTE_COMMANDS
@@ -30,7 +30,7 @@ from perception.road_users import ROAD_USER_VALUES, ROAD_USERS, carried
 
 FORGOTTEN_SHARE = 0.1  # of the samples, in which nothing is recalled: as at the beginning of a drive
 HISTORY_TOLERANCE_S = 0.06  # how far the earlier picture may be from t - history_s; further away: the current one again
-WAITING_MPS, WAITING_SHARE = 0.3, 0.15
+WAITING_MPS, WAITING_SHARE = 0.3, 0.25
 START_SPEED_MPS, START_GAIN_MPS = 3.0, 1.0  # slower than this and soon faster by that: the vehicle starts
 BRAKE_LOSS_MPS, BRAKE_WITHIN_S, BRAKE_FOCUS = 2.0, 2.0, 4.0  # slower by this within that: it brakes for something
 MIRRORED_SIGNALS = ("yaw_rate_radps",)
@@ -126,7 +126,7 @@ class FrameSet:
 
     def draw_weights(self, focus: float) -> NDArray[np.float64]:
         """(N,) how likely each usable frame is drawn: its clip's weight, times up to 1 + focus where the action is
-        not the usual one, or is about to change, 1 + 2·focus where the vehicle starts and 1 + BRAKE_FOCUS·focus where it brakes for
+        not the usual one, or is about to change, 1 + focus where the vehicle starts and 1 + BRAKE_FOCUS·focus where it brakes for
         something; those in which it stands and stays are at most WAITING_SHARE of all. Raises MimicError when every weight
         is zero."""
         targets = self.targets
@@ -139,7 +139,7 @@ class FrameSet:
             activity = np.abs(targets[:, 0, 0] - targets.mean()) / spread
         weights = 1.0 + focus * np.minimum(activity, 1.0)
         if self.spec is CAR:  # a drive starts once and drives long: too seldom to be learned otherwise
-            weights[(speed[:, 0] < START_SPEED_MPS) & (speed[:, -1] > speed[:, 0] + START_GAIN_MPS)] = 1.0 + 2.0 * focus
+            weights[(speed[:, 0] < START_SPEED_MPS) & (speed[:, -1] > speed[:, 0] + START_GAIN_MPS)] = 1.0 + focus
             then = int(np.searchsorted(CAR.times_s, BRAKE_WITHIN_S))
             weights[speed[:, then] < speed[:, 0] - BRAKE_LOSS_MPS] = 1.0 + BRAKE_FOCUS * focus
         weights *= self._clip_weights[self.usable]
@@ -168,6 +168,10 @@ class FrameSet:
                 drawn = Perturbation.draw(settings, rng)
                 perturbation = drawn if moves and looking != "memory" else perturbation
                 targets[n] = perturb_target(targets[n], perturbation, settings, self.spec)
+                if settings.speed_share and looking == "memory" and self.spec is CAR:
+                    targets[n], speed_mps = perturb_speed(targets[n], settings, rng)
+                    if "speed_mps" in self.recipe.ego_inputs:
+                        ego[n, self.recipe.ego_inputs.index("speed_mps")] = speed_mps / EGO_SCALES["speed_mps"]
                 valid[n] &= rng.uniform(size=valid.shape[1]) >= self.recipe.ego_dropout
                 if perturbation.is_mirrored:
                     ego[n] *= [-1.0 if name in MIRRORED_SIGNALS else 1.0 for name in self.recipe.ego_inputs]
@@ -208,7 +212,9 @@ class FrameSet:
 
 def ego_signal(frames: ClipFrames, name: str) -> NDArray[np.float64]:
     """(N,) what the network is told of the vehicle at each frame of a clip, NaN: unknown."""
-    return standing_s(frames.stamp_ns, frames.speed_mps) if name == "standing_s" else np.asarray(getattr(frames, name))
+    if name in LastStop._fields:
+        return last_stops(frames.stamp_ns, frames.speed_mps)[:, LastStop._fields.index(name)]
+    return np.asarray(getattr(frames, name))
 
 
 def mirrored_route(route: NDArray[np.float64]) -> NDArray[np.float64]:

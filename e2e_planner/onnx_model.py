@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from e2e_planner.recall import Recall
 from e2e_planner.recipe import route_values
-from e2e_planner.standing import StandingClock
+from e2e_planner.standing import LastStop, StandingClock
 from mimic_contracts.errors import MimicError
 from mimic_contracts.observation import Observation
 from perception.road_users import ROAD_USER_VALUES, ROAD_USERS, carried
@@ -49,8 +49,9 @@ class Inputs:
         for camera in self._cameras:
             pair = [o.frames[camera].image for o in (observation, earlier)]
             feeds[f"picture_{camera}"] = np.ascontiguousarray(np.concatenate(pair, axis=2).transpose(2, 0, 1))[None]
-        standing_s = self._standing.at(observation.stamp_ns, observation.ego.speed_mps)
-        values = [standing_s if name == "standing_s" else getattr(observation.ego, name) for name in self._ego_scales]
+        stop = self._standing.at(observation.stamp_ns, observation.ego.speed_mps)
+        sources = {name: stop if name in LastStop._fields else observation.ego for name in self._ego_scales}
+        values = [None if source is None else getattr(source, name) for name, source in sources.items()]
         scaled = [0.0 if v is None else v / scale for v, scale in zip(values, self._ego_scales.values(), strict=True)]
         feeds["ego"] = np.array([scaled + [float(v is not None) for v in values]], np.float32)
         route = observation.route

@@ -16,7 +16,8 @@ from mimic_contracts.rig import Rig, load_rig
 from mimic_contracts.validation import check_choice, check_integer, check_number
 
 ROUTE_SCALE_M = 50.0
-EGO_SCALES = {"speed_mps": 10.0, "yaw_rate_radps": 0.3, "acceleration_mps2": 2.0, "standing_s": 3.0}  # what the network may be told, over its typical size
+# What the network may be told of the vehicle, over its typical size.
+EGO_SCALES = {"speed_mps": 10.0, "yaw_rate_radps": 0.3, "acceleration_mps2": 2.0, "standing_s": 3.0, "since_stop_m": 10.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,8 @@ class Network:
 class Augmentation:
     """Applied in training only. yaw_rad, lateral_m: largest turn and shift of the camera, in `perturbed_share` of the
     samples, with the target relabelled to return over return_s (at least return_m; without a speed, as in
-    `steering_only`, over return_m)."""
+    `steering_only`, over return_m). speed_mps: standard deviation of a slow car's speed, in `speed_share` of the samples of a
+    network that decides by what is remembered of pictures, with the target relabelled to come back to the driver's speed."""
 
     brightness: float = 0.25
     contrast: float = 0.25
@@ -77,10 +79,12 @@ class Augmentation:
     lateral_m: float = 0.0
     return_s: float = 2.0
     return_m: float = 10.0
+    speed_share: float = 0.0
+    speed_mps: float = 0.5
 
     def __post_init__(self) -> None:
-        limits = {"brightness": 1.0, "contrast": 1.0, "colour": 1.0, "blur_px": 5.0, "noise": 64.0, "perturbed_share": 1.0}
-        limits |= {"yaw_rad": 0.3, "lateral_m": 2.0, "return_s": 10.0, "return_m": 100.0}
+        limits = {"brightness": 1.0, "contrast": 1.0, "colour": 1.0, "blur_px": 5.0, "noise": 64.0, "perturbed_share": 1.0, "speed_share": 1.0}
+        limits |= {"yaw_rad": 0.3, "lateral_m": 2.0, "return_s": 10.0, "return_m": 100.0, "speed_mps": 5.0}
         for name, high in limits.items():
             check_number(name, getattr(self, name), low=0.0, high=high)
         if not isinstance(self.mirror, bool):
