@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, huber_loss
 
-from e2e_planner.plan_heads import CURVATURE_SCALE_1PM, SPEED_SCALE_MPS, Head, PathSpeedHead, SteeringHead
+from e2e_planner.plan_heads import SPEED_SCALE_MPS, Head, PathSpeedHead, SteeringHead, sideways
 from e2e_planner.recipe import LossWeights
 from mimic_contracts.action_spec import CAR
 
@@ -35,8 +35,8 @@ def _path_speed_terms(head: PathSpeedHead, outputs: Mapping[str, Tensor], target
     """
     speed_true, kappa_true = targets[:, :, SPEED], targets[:, :, CURVATURE]
     arc = head.arc_of(speed_true)[:, None].expand(-1, len(head.path_anchors), -1)
-    at_arc = head.curvature_at(head.path_anchors[None].expand(len(targets), -1, -1), arc)
-    path_shares = shares(((at_arc - kappa_true[:, None]) / CURVATURE_SCALE_1PM).square().sum(-1))
+    _, side, _, _ = head.drive(head.path_anchors[None].expand(len(targets), -1, -1), arc)
+    path_shares = shares((sideways(side) - sideways(targets[:, None, :, Y])).square().sum(-1))
     change_true = speed_true - speed_true[:, :1]
     speed_shares = shares((head.speed_anchors[None] - change_true[:, None]).square().sum(-1))
     x, y, _, kappa = head.drive(outputs["curvature"], arc)

@@ -5,11 +5,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from e2e_planner.plan_heads import CURVATURE_SCALE_1PM, SPEED_SCALE_MPS, STATIONS_M
+from e2e_planner.plan_heads import SPEED_SCALE_MPS, STATIONS_M, PathSpeedHead, sideways
 from e2e_planner.recipe import Network
 from mimic_contracts.action_spec import CAR, ActionSpec
 
 KMEANS_ROUNDS = 50
+FINE_M = torch.arange(0.0, 31.0)  # along paths
+COMPARED = [5, 10, 15, 20, 30]  # of FINE_M: where paths are told apart by what they lead to
 
 
 def find_anchors(spec: ActionSpec, targets: NDArray[np.float64], sizes: Network, *, seed: int) -> dict[str, Tensor]:
@@ -19,9 +21,8 @@ def find_anchors(spec: ActionSpec, targets: NDArray[np.float64], sizes: Network,
         return {"mean_rad": torch.tensor(angles.mean(), dtype=torch.float32), "scale_rad": torch.tensor(max(angles.std(), 1e-3), dtype=torch.float32)}
     speed = targets[:, :, CAR.index("speed_mps")]
     change = speed - speed[:, :1]
-    paths = path_curvatures(targets) / CURVATURE_SCALE_1PM
     return {
-        "path_anchors": torch.tensor(kmeans(paths, sizes.path_modes, seed=seed) * CURVATURE_SCALE_1PM, dtype=torch.float32),
+        "path_anchors": torch.tensor(path_anchors(path_curvatures(targets), sizes.path_modes, seed=seed), dtype=torch.float32),
         "speed_anchors": torch.tensor(kmeans(change / SPEED_SCALE_MPS, sizes.speed_modes, seed=seed) * SPEED_SCALE_MPS, dtype=torch.float32),
     }
 
@@ -32,6 +33,16 @@ def path_curvatures(targets: NDArray[np.float64]) -> NDArray[np.float64]:
     arcs = np.concatenate([np.zeros((len(targets), 1)), np.cumsum(steps, axis=1)], axis=1)
     kappa = targets[:, :, CAR.index("curvature_1pm")]
     return np.array([np.interp(STATIONS_M, arc, row) for arc, row in zip(arcs, kappa, strict=True)])
+
+
+def path_anchors(curvatures: NDArray[np.float64], count: int, *, seed: int) -> NDArray[np.float64]:
+    """(count, J): the means of groups of paths (N, J) that lead to the same place at the side."""
+    paths = torch.tensor(curvatures, dtype=torch.float32)
+    _, side, _, _ = PathSpeedHead(1, path_anchors=paths[:1], speed_anchors=torch.zeros(1, len(CAR.times_s))).drive(paths, FINE_M.expand(len(paths), -1))
+    compared = sideways(side[:, COMPARED]).numpy().astype(np.float64)
+    distance = _squared_distances(compared, kmeans(compared, count, seed=seed))
+    nearest = distance.argmin(axis=1)
+    return np.array([curvatures[nearest == i].mean(axis=0) if (nearest == i).any() else curvatures[distance[:, i].argmin()] for i in range(count)])
 
 
 def kmeans(points: NDArray[np.float64], count: int, *, seed: int) -> NDArray[np.float64]:

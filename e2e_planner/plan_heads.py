@@ -12,6 +12,13 @@ from mimic_contracts.action_spec import CAR, ActionSpec
 STATIONS_M = (0.0, 2.0, 4.0, 7.0, 10.0, 14.0, 19.0, 25.0, 32.0, 40.0, 50.0, 62.0, 76.0)  # where a path's curvature is given
 CURVATURE_SCALE_1PM = 0.02
 SPEED_SCALE_MPS = 3.0
+SIDE_SCALE_M = 0.5
+
+
+def sideways(y_m: Tensor) -> Tensor:
+    """Where paths lead to on the scale on which they are other decisions: to pass somebody on the left is as far from passing
+    on the right as one turn from another."""
+    return torch.asinh(y_m / SIDE_SCALE_M)
 
 
 class PathSpeedHead(nn.Module):

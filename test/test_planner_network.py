@@ -100,7 +100,7 @@ def test_near_anchors_share_what_is_learned(squared_distance: list[float], expec
 def test_far_modes_do_not_learn_from_the_residual() -> None:
     targets = torch.tensor(weaving_targets()[:4], dtype=torch.float32)
     anchors = find_anchors(CAR, weaving_targets(), TINY, seed=0)
-    anchors["path_anchors"] = torch.stack([anchors["path_anchors"][0], anchors["path_anchors"][0] + 5.0, anchors["path_anchors"][-1]])
+    anchors["path_anchors"] = torch.stack([anchors["path_anchors"][0], anchors["path_anchors"][0] + 0.3, anchors["path_anchors"][-1]])
     head = make_head(CAR, Network(width=8), anchors)
     outputs = head(torch.randn(4, 8), torch.randn(4, 8), torch.full((4, 1), 8.0), torch.ones(4, 1))
     for value in outputs.values():
@@ -108,7 +108,7 @@ def test_far_modes_do_not_learn_from_the_residual() -> None:
     loss, _ = planner_loss(head, outputs, targets, LossWeights(mode=0.0))
     loss.backward()
     pull = outputs["curvature"].grad.abs().sum(-1)
-    assert (pull[:, 1] < 1e-6 * pull.sum(-1)).all()
+    assert (pull[:, 1] < 1e-3 * pull.sum(-1)).all()
 
 
 def test_steering_loss_is_zero_at_the_angle() -> None:
@@ -127,6 +127,34 @@ def test_without_residuals_every_plan_is_a_typical_one() -> None:
     assert torch.equal(outputs["curvature"], anchors["path_anchors"].expand(3, -1, -1))
     torch.testing.assert_close(outputs["speed"], torch.relu(8.0 + anchors["speed_anchors"]).expand(3, -1, -1))
     assert len({tuple(row) for row in outputs["path_logits"].tolist()}) == 3  # what is seen decides between them
+
+
+def test_passing_on_the_left_and_on_the_right_are_two_modes_beside_turns() -> None:
+    """The mean of both leads into whoever is passed: neither may learn from the other."""
+    head, arc = head_with(0.0, 0.0), torch.linspace(0.0, 28.0, len(CAR.times_s))
+    rng, paths, stations = np.random.default_rng(0), [], np.array(STATIONS_M)
+    kinds = ["straight"] * 60 + ["left", "right"] * 10 + ["turn left", "turn right"] * 40
+    for kind in kinds:
+        away = {"left": 1.0, "right": -1.0}.get(kind, 0.0) * rng.uniform(1.5, 2.5)
+        gone = (stations - rng.uniform(0.0, 12.0)) / 16.0  # of half a cosine, 16 m long, which begins sooner or later
+        swerve = away * (np.pi / 16.0) ** 2 / 2.0 * np.cos(np.pi * gone) * ((gone > 0.0) & (gone < 1.0))
+        turn = {"turn left": 1.0, "turn right": -1.0}.get(kind, 0.0) * rng.uniform(0.02, 0.15)
+        paths.append(swerve + turn + 0.001 * rng.normal())
+    curvature = torch.tensor(np.array(paths), dtype=torch.float32)
+    x, y, yaw, kappa = head.drive(curvature, arc.expand(len(paths), -1))
+    speed = torch.full_like(x, 7.0)
+    targets = torch.stack([x, y, yaw, speed, 0.0 * x, kappa], -1)
+    anchors = find_anchors(CAR, targets.numpy().astype(np.float64), Network(path_modes=6, speed_modes=1), seed=0)
+    made = make_head(CAR, Network(width=4, path_modes=6, speed_modes=1), anchors)
+    assert isinstance(made, PathSpeedHead)
+    outputs = made(torch.zeros(len(kinds), 4), torch.zeros(len(kinds), 4), torch.full((len(kinds), 1), 7.0), torch.ones(len(kinds), 1))
+    outputs["curvature"].retain_grad()
+    planner_loss(made, outputs, targets, LossWeights(mode=0.0))[0].backward()
+    pull = outputs["curvature"].grad
+    assert pull is not None
+    learns = {kind: pull[[k == kind for k in kinds]].abs().sum((0, 2)) for kind in ("left", "right")}
+    left, right = int(learns["left"].argmax()), int(learns["right"].argmax())
+    assert left != right and learns["left"][right] < 0.05 * learns["left"][left] and learns["right"][left] < 0.05 * learns["right"][right]
 
 
 def test_kmeans_finds_clear_groups_and_repeats_itself() -> None:
