@@ -14,7 +14,7 @@ from e2e_planner.dataset import Batch, FrameSet, Looking
 from e2e_planner.loss import planner_loss
 from e2e_planner.network import PlannerNetwork
 from e2e_planner.recipe import Recipe
-from e2e_planner.team import Team
+from e2e_planner.team import Team, gathered
 from e2e_planner.train import Move, Report
 from mimic_contracts.action_spec import CAR
 from perception.agent_boxes import Found, decode, merge
@@ -144,21 +144,32 @@ def remember(network: PlannerNetwork, frames: FrameSet, home: Path, *, report: R
         begin = end
 
 
-@torch.no_grad()
 def _encode(network: PlannerNetwork, frames: FrameSet, indices: NDArray[np.int64], path: Path, *, report: Report) -> None:
     """(N, values) float16 of the usable frames `indices`, in a file that appears when it is whole."""
     network.eval()
-    device, kept = next(network.parameters()).device, None
-    partial = path.with_name(f".{path.name}.partial")
-    for start in range(0, len(indices), VAL_BATCH):
-        chunk = indices[start : start + VAL_BATCH]
+    device = next(network.parameters()).device
+    chunks = [indices[start : start + VAL_BATCH] for start in range(0, len(indices), VAL_BATCH)]
+
+    @torch.no_grad()
+    def encoded(chunk: NDArray[np.int64]) -> NDArray[np.float32]:
         seen = network.encode(tuple(p.to(device) for p in frames.batch(chunk, None).pictures))
         assert seen is not None
-        if kept is None:
-            kept = np.lib.format.open_memmap(partial, "w+", np.float16, (len(indices), *seen.shape[1:]))
-        kept[start : start + len(chunk)] = seen.cpu().numpy()
-        report(start + len(chunk), len(indices), {})
-    del kept  # to the disk
+        return seen.cpu().numpy()
+
+    partial = path.with_name(f".{path.name}.partial")
+    kept = np.lib.format.open_memmap(partial, "w+", np.float16, (len(indices), *encoded(indices[:1]).shape[1:]))
+
+    def work(team: Team) -> None:
+        for n in range(team.rank, len(chunks), team.size):
+            start = n * VAL_BATCH
+            kept[start : start + len(chunks[n])] = encoded(chunks[n])
+            if team.rank == 0:
+                report(start + len(chunks[n]), len(indices), {})
+        team.meet()
+
+    with gathered(frames.recipe.processes if device.type == "cpu" else 1, work) as team:
+        work(team)
+    kept.flush()
     partial.replace(path)
 
 

@@ -1,4 +1,4 @@
-"""Processes that train one network together on a processor: each learns from its part of a batch, and the mean counts.
+"""Processes that share work on a processor: of a batch, say, each learns from its part, and the mean counts.
 
 Two threads of one process wait for each other after every operation of a small network; two processes do so once a step.
 """
@@ -33,6 +33,11 @@ class Team:
         distributed.all_reduce(flat)
         for gradient, mean in zip(gradients, (flat / self.size).split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(mean.view_as(gradient))
+
+    def meet(self) -> None:
+        """Wait until all processes are here."""
+        if self.size > 1:
+            distributed.barrier()
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from e2e_planner.network import PlannerNetwork, perception_outputs
 from e2e_planner.policies import load_policy
 from e2e_planner.recipe import Dagger, Perception, Recipe, route_inputs, route_values
 from e2e_planner.run import new_network, train_run
-from e2e_planner.tasks import PerceptionTask, measure
+from e2e_planner.tasks import PerceptionTask, measure, remember
 from e2e_planner.teacher import labels_of as taught_labels
 from e2e_planner.team import Team
 from e2e_planner.train import Schedule, Trainer
@@ -90,6 +90,19 @@ def test_labels_become_what_the_heads_learn(labelled: Path) -> None:
     situation = frames.labels.situation(which)
     assert situation.light.tolist() == [LIGHTS.index("none"), UNKNOWN, LIGHTS.index("red"), LIGHTS.index("green")]  # 1: no camera sees it
     assert situation.has_lead.tolist() == [0.0, 1.0, 0.0, 1.0] and torch.isnan(situation.line_m).tolist() == [True, False, False, False]
+
+
+@pytest.mark.timeout(60)
+def test_any_number_of_processes_remembers_the_same(labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("e2e_planner.tasks.VAL_BATCH", 4)
+    steps: dict[int, list[int]] = {1: [], 3: []}
+    for processes, told in steps.items():
+        recipe = seeing_recipe(processes=processes)
+        frames = FrameSet(open_stores([labelled], recipe), "train", recipe)
+        remember(new_network(recipe, frames), frames, tmp_path / str(processes), report=lambda step, total, figures, told=told: told.append(step))
+    alone, shared = (sorted((tmp_path / str(processes)).iterdir()) for processes in steps)
+    assert [p.name for p in alone] == [p.name for p in shared] and [p.read_bytes() for p in alone] == [p.read_bytes() for p in shared]
+    assert 1 < len(steps[3]) < len(steps[1]) == -(-len(frames.usable) // 4)
 
 
 @pytest.mark.slow
