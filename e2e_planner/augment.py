@@ -76,28 +76,29 @@ def _return_to_line(values: Array, perturbation: Perturbation, settings: Augment
 
 
 def perturb_speed(values: Array, settings: Augmentation, rng: np.random.Generator) -> tuple[Array, float]:
-    """The target (T, C) of a car, and the speed that it has, m/s: in some samples another than the driver's, from which it comes
-    back to what the driver drove at each place. A vehicle that stands is left standing.
+    """The target (T, C) of a car, and how much faster it is than the driver was, m/s: in some samples another speed, from which it
+    comes back to what the driver drove at each place; in the others 0. A vehicle that stands is left standing.
 
     Who has learned from drivers alone has never seen how to stop at a line for which it is too fast.
     """
     share, drawn = rng.uniform(), rng.normal()
     speed_mps = float(values[0, CAR.index("speed_mps")])
     if share >= settings.speed_share or speed_mps <= STANDING_MPS:
-        return values, speed_mps
+        return values, 0.0
     other_mps = max(speed_mps + settings.speed_mps * (1.0 + SPEED_GROWTH * speed_mps) * drawn, 1.1 * STANDING_MPS)
-    return at_other_speed(values, other_mps), other_mps
+    return at_other_speed(values, other_mps), other_mps - speed_mps
 
 
 def at_other_speed(values: Array, speed_mps: float) -> Array:
     """The target (T, C) of a car that moves, if it did speed_mps now. Where the driver stops it stops, and stays."""
     x, y, yaw, speed, acceleration, curvature = (CAR.index(n) for n in ("x_m", "y_m", "yaw_rad", "speed_mps", "acceleration_mps2", "curvature_1pm"))
-    times_s, was_mps = np.array(CAR.times_s), values[:, speed]
+    times_s, was_mps = CAR.times_s, values[:, speed]
     arc_m = np.concatenate([[0.0], np.cumsum((was_mps[1:] + was_mps[:-1]) / 2.0 * np.diff(times_s))])
     stops = np.flatnonzero(was_mps < STANDING_MPS)
     end = int(stops[0]) + 1 if len(stops) else len(values)
     wanted_mps, places_m = was_mps[:end].copy(), arc_m[:end]
-    wanted_mps[-1] = 0.0 if len(stops) else wanted_mps[-1]
+    if len(stops):
+        wanted_mps[-1] = 0.0
     slope_mps2 = np.append(np.diff(wanted_mps) / np.diff(times_s[:end]), 0.0)
     gone_m, now_mps, gone, speeds = 0.0, speed_mps, [0.0], [speed_mps]
     for step_s in np.diff(times_s) / STEPS:

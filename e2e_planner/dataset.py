@@ -169,9 +169,9 @@ class FrameSet:
                 perturbation = drawn if moves and looking != "memory" else perturbation
                 targets[n] = perturb_target(targets[n], perturbation, settings, self.spec)
                 if settings.speed_share and looking == "memory" and self.spec is CAR:
-                    targets[n], speed_mps = perturb_speed(targets[n], settings, rng)
+                    targets[n], faster_mps = perturb_speed(targets[n], settings, rng)
                     if "speed_mps" in self.recipe.ego_inputs:
-                        ego[n, self.recipe.ego_inputs.index("speed_mps")] = speed_mps / EGO_SCALES["speed_mps"]
+                        ego[n, self.recipe.ego_inputs.index("speed_mps")] += faster_mps / EGO_SCALES["speed_mps"]
                 valid[n] &= rng.uniform(size=valid.shape[1]) >= self.recipe.ego_dropout
                 if perturbation.is_mirrored:
                     ego[n] *= [-1.0 if name in MIRRORED_SIGNALS else 1.0 for name in self.recipe.ego_inputs]

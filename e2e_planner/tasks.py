@@ -164,7 +164,7 @@ def _encode(network: PlannerNetwork, frames: FrameSet, indices: NDArray[np.int64
             start = n * VAL_BATCH
             kept[start : start + len(chunks[n])] = encoded(chunks[n])
             if team.rank == 0:
-                report(start + len(chunks[n]), len(indices), {})
+                report(min(start + team.size * VAL_BATCH, len(indices)), len(indices), {})
         team.meet()
 
     with gathered(frames.recipe.processes if device.type == "cpu" else 1, work) as team:

@@ -1,15 +1,19 @@
 """A car that is faster or slower than the driver was: it comes back to what was driven at each place, and stops where the driver stopped."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from planner_helpers import CALM
+from planner_helpers import CALM, CAR_SIGNALS, car_recipe, make_store
 
+from bag_tools.clip_store import ClipStore
 from e2e_planner.augment import HARDEST_MPS2, STANDING_MPS, STRONGEST_MPS2, at_other_speed, perturb_speed
+from e2e_planner.dataset import Batch, FrameSet
+from e2e_planner.recipe import EGO_SCALES
 from mimic_contracts.action_spec import CAR
 
 X, Y, YAW, SPEED, ACCELERATION, CURVATURE = (CAR.index(n) for n in ("x_m", "y_m", "yaw_rad", "speed_mps", "acceleration_mps2", "curvature_1pm"))
@@ -74,11 +78,24 @@ def test_where_the_driver_stopped_and_drove_on_it_stops_and_stays() -> None:
     assert (result[12:, SPEED] < 1.0).all() and result[-1, X] < values[11, X] + 0.6
 
 
+def test_the_network_is_told_the_other_speed_and_nothing_else_of_it(tmp_path: Path) -> None:
+    told: dict[float, Batch] = {}
+    for share in (0.0, 1.0):
+        recipe = car_recipe(ego_dropout=0.0, label_shift_s=0.5, augmentation=replace(CALM, speed_share=share))
+        store = ClipStore.open(tmp_path / "store") if told else make_store(tmp_path / "store", signals=CAR_SIGNALS)
+        frames = FrameSet([store], "train", recipe)
+        frames.memory = [np.zeros((len(frames.usable), 1), np.float16)]
+        told[share] = frames.batch(np.arange(20), np.random.default_rng(0), looking="memory")
+    ego, targets = (told[1.0].ego[:, 0] - told[0.0].ego[:, 0], told[1.0].targets[:, 0, SPEED] - told[0.0].targets[:, 0, SPEED])
+    assert (ego != 0.0).all() and ego.numpy() == pytest.approx(targets.numpy() / EGO_SCALES["speed_mps"], abs=1e-5)
+    assert bool((told[1.0].route == told[0.0].route).all())
+
+
 def test_some_samples_get_another_speed_and_who_stands_is_left_standing() -> None:
     settings, rng = replace(CALM, speed_share=0.5, speed_mps=0.5), np.random.default_rng(0)
     drawn = [perturb_speed(driven(5.0, 0.0), settings, rng) for _ in range(400)]
-    speeds = np.array([speed for _, speed in drawn])
-    assert 0.4 < np.mean(speeds != 5.0) < 0.6 and 0.6 < np.std(speeds[speeds != 5.0]) < 1.2
-    assert all(values[0, SPEED] == speed for values, speed in drawn)
+    faster = np.array([faster for _, faster in drawn])
+    assert 0.4 < np.mean(faster != 0.0) < 0.6 and 0.6 < np.std(faster[faster != 0.0]) < 1.2
+    assert all(values[0, SPEED] == pytest.approx(5.0 + faster) for values, faster in drawn)
     standing = driven(0.0, 1.0)
     assert all(perturb_speed(standing, settings, rng)[0] is standing for _ in range(20))
