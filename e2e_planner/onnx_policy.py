@@ -30,6 +30,7 @@ class OnnxPolicy:
         self.spec = action_spec(card["action_spec"])
         self.model_id = f"{card['recipe']['name']}-{card['model_hash'][:12]}"
         self._has_eyes = bool(card["has_eyes"])
+        self._paths = int(card["recipe"]["network"]["path_modes"])
         self._rig = load_rig(card["rig"])
         if json.loads(json.dumps(rig_cameras(self._rig))) != card["rig_cameras"]:
             raise MimicError(f"{model_path}: was trained for another geometry of rig '{card['rig']}' than its file has now: restore that file, or train again")
@@ -56,7 +57,7 @@ class OnnxPolicy:
         alternatives, shares = plans[0].astype(np.float64), probabilities[0].astype(np.float64)
         shares = shares / shares.sum()
         stamp_ns = observation.stamp_ns
-        chosen = select(alternatives, shares, stamp_ns=stamp_ns, previous=self._previous) if self.spec is CAR else int(shares.argmax())
+        chosen = select(alternatives, shares, paths=self._paths, stamp_ns=stamp_ns, previous=self._previous) if self.spec is CAR else int(shares.argmax())
         plan = Plan(stamp_ns=stamp_ns, spec=self.spec, values=alternatives[chosen], alternatives=alternatives, probabilities=shares, model_id=self.model_id)
         self._previous = plan
         return plan

@@ -1,4 +1,5 @@
-"""Which of the offered plans drives: the most probable one, with a hold so that two equally good ones don't alternate."""
+"""Which of the offered plans drives: along the most probable path, with a hold so that two equally good ones don't alternate, at
+the median speed."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,27 +9,42 @@ from mimic_contracts.motion import to_frame
 from mimic_contracts.plan import Plan
 
 SAME_GROUP_M = 0.7  # plans nearer to each other than this, on average, are one decision (LEARNING, 'why continuous')
-RIVAL_RATIO = 2.0  # a rival group takes over only with more than this times the probability of the held one
+RIVAL_RATIO = 2.0  # a rival group of paths takes over only with more than this times the probability of the held one
 MAX_HOLD_S = 1.0  # an older plan says nothing about now; also the end of plans that is not compared
 POSE = [CAR.index("x_m"), CAR.index("y_m"), CAR.index("yaw_rad")]
 
 
-def select(plans: NDArray[np.float64], probabilities: NDArray[np.float64], *, stamp_ns: int, previous: Plan | None) -> int:
-    """Index of the plan that drives, of plans (K, T, C) of `car` with probabilities (K,), made at stamp_ns.
+def select(plans: NDArray[np.float64], probabilities: NDArray[np.float64], *, paths: int, stamp_ns: int = 0, previous: Plan | None = None) -> int:
+    """Index of the plan that drives, of plans (K, T, C) of `car` with probabilities (K,), made at stamp_ns: path after path, each
+    with the same speed profiles.
 
-    The group of plans within SAME_GROUP_M of the one driven before is held, unless the group around the best rival has
-    more than RIVAL_RATIO times its probability; the most probable plan of the group drives.
+    Paths of which a plan is within SAME_GROUP_M of the one driven before are held, unless the group around the best rival has
+    more than RIVAL_RATIO times their probability; the most probable of them is taken. Where to go is a decision, how fast a matter
+    of degree: of the profiles, it is the one to which all are nearest, as they are probable. The most probable
+    one says less: one way to brake may be likelier than each of three ways to go on, and yet unlikely.
     """
-    best = int(probabilities.argmax())
+    plans, probabilities = plans.reshape(paths, -1, *plans.shape[1:]), probabilities.reshape(paths, -1)
+    shares, profile = probabilities.sum(axis=1), _median(plans, probabilities)
+    return _path(plans, shares, profile, stamp_ns, previous) * plans.shape[1] + profile
+
+
+def _path(plans: NDArray[np.float64], shares: NDArray[np.float64], profile: int, stamp_ns: int, previous: Plan | None) -> int:
+    """The most probable of the paths that are held, of plans (P, S, T, C) and the probabilities (P,) of the paths."""
+    best = int(shares.argmax())
     if previous is None or not 0 < stamp_ns - previous.stamp_ns <= MAX_HOLD_S * 1e9:
         return best
-    held = _distance_m(plans, _continued(previous, stamp_ns)) <= SAME_GROUP_M
-    if held[best] or not held.any():
-        return best
-    rivals = ~held & (_distance_m(plans, plans[best][:, POSE[:2]]) <= SAME_GROUP_M)
-    if probabilities[rivals].sum() > RIVAL_RATIO * probabilities[held].sum():
-        return best
-    return int(np.where(held, probabilities, -1.0).argmax())
+    held = (_apart_m(plans, _continued(previous, stamp_ns)) <= SAME_GROUP_M).any(axis=1)
+    rivals = ~held & (_apart_m(plans[:, profile], plans[best, profile][:, POSE[:2]]) <= SAME_GROUP_M)
+    if held.any() and shares[rivals].sum() <= RIVAL_RATIO * shares[held].sum():
+        return int(np.where(held, shares, -1.0).argmax())
+    return best
+
+
+def _median(plans: NDArray[np.float64], probabilities: NDArray[np.float64]) -> int:
+    """The speed profile with the least expected distance from the others, of plans (P, S, T, C), probabilities (P, S)."""
+    along = plans[probabilities.sum(axis=1).argmax()]
+    apart_m = np.stack([_apart_m(along, plan[:, POSE[:2]]) for plan in along])
+    return int((apart_m @ probabilities.sum(axis=0)).argmin())
 
 
 def _continued(previous: Plan, stamp_ns: int) -> NDArray[np.float64]:
@@ -38,8 +54,8 @@ def _continued(previous: Plan, stamp_ns: int) -> NDArray[np.float64]:
     return to_frame(poses, poses[0])[:, :2]
 
 
-def _distance_m(plans: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(K,) mean distance of plans (K, T, C) from positions (T, 2) at equal times."""
+def _apart_m(plans: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(...) mean distance of plans (..., T, C) from positions (T, 2) at equal times."""
     compared = CAR.times_s <= CAR.times_s[-1] - MAX_HOLD_S
-    difference = plans[:, compared][:, :, POSE[:2]] - reference[compared]
-    return np.asarray(np.hypot(difference[..., 0], difference[..., 1]).mean(axis=1))
+    difference = plans[..., compared, :][..., POSE[:2]] - reference[compared]
+    return np.asarray(np.hypot(difference[..., 0], difference[..., 1]).mean(axis=-1))

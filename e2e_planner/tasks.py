@@ -14,6 +14,7 @@ from e2e_planner.dataset import Batch, FrameSet, Looking
 from e2e_planner.loss import planner_loss
 from e2e_planner.network import PlannerNetwork
 from e2e_planner.recipe import Recipe
+from e2e_planner.selection import select
 from e2e_planner.team import Team, gathered
 from e2e_planner.train import Move, Report
 from mimic_contracts.action_spec import CAR
@@ -174,7 +175,7 @@ def _encode(network: PlannerNetwork, frames: FrameSet, indices: NDArray[np.int64
 
 
 def val_score(network: PlannerNetwork, frames: FrameSet, *, looking: Looking) -> float:
-    """What is minimised on val: `car`: mean distance of the most probable plan over its horizon (ADE, m);
+    """What is minimised on val: `car`: mean distance over its horizon of the plan that would drive (ADE, m);
     `steering_only`: RMSE of the steering wheel angle, rad."""
     mean = float(frame_errors(network, frames, looking=looking).mean())
     return mean if frames.spec is CAR else math.sqrt(mean)
@@ -182,7 +183,7 @@ def val_score(network: PlannerNetwork, frames: FrameSet, *, looking: Looking) ->
 
 @torch.no_grad()
 def frame_errors(network: PlannerNetwork, frames: FrameSet, *, looking: Looking) -> NDArray[np.float64]:
-    """(N,) of each usable frame: `car`: ADE of the most probable plan over its horizon, m; `steering_only`: square, rad²."""
+    """(N,) of each usable frame: `car`: ADE of the plan that would drive over its horizon, m; `steering_only`: square, rad²."""
     network.eval()
     device = next(network.parameters()).device
     errors = np.zeros(len(frames.usable))
@@ -194,11 +195,19 @@ def frame_errors(network: PlannerNetwork, frames: FrameSet, *, looking: Looking)
         else:
             outputs = network.decide(batch.seen.to(device), ego, route, None if batch.recalled is None else batch.recalled.to(device))
         plans, logits = network.head.plans(outputs)
-        chosen = plans[torch.arange(len(plans)), logits.argmax(-1)].cpu()
+        chosen = plans[torch.arange(len(plans)), _driven(plans, logits, frames)].cpu()
         error = chosen - batch.targets
         of_frames = error[:, 1:, :2].norm(dim=-1).mean(-1) if frames.spec is CAR else error.square().sum((1, 2))
         errors[start : start + len(plans)] = of_frames.numpy()
     return errors
+
+
+def _driven(plans: Tensor, logits: Tensor, frames: FrameSet) -> Tensor:
+    """(N,) index of the plan that would drive, with none before it."""
+    if frames.spec is not CAR:
+        return logits.argmax(-1)
+    paths = frames.recipe.network.path_modes
+    return torch.tensor([select(p, s, paths=paths) for p, s in zip(plans.cpu().numpy(), logits.softmax(-1).cpu().numpy(), strict=True)])
 
 
 @torch.no_grad()

@@ -202,26 +202,44 @@ def plan_of(values: np.ndarray, stamp_ns: int = 0) -> Plan:
     return Plan.single(stamp_ns=stamp_ns, spec=CAR, values=values, model_id="test")
 
 
-def test_the_most_probable_plan_drives_at_first() -> None:
+def test_the_most_probable_path_is_taken_at_first() -> None:
     plans = car_plans(curvatures=[-0.01, 0.0, 0.01])
-    assert select(plans, np.array([0.3, 0.2, 0.5]), stamp_ns=PERIOD_NS, previous=None) == 2
+    assert select(plans, np.array([0.3, 0.2, 0.5]), paths=len(plans), stamp_ns=PERIOD_NS) == 2
 
 
 @pytest.mark.parametrize(("share", "chosen"), [(0.55, 0), (0.65, 0), (0.67, 1), (0.9, 1)])
 def test_a_rival_takes_over_with_more_than_twice_the_probability(share: float, chosen: int) -> None:
     plans = car_plans(curvatures=[-0.01, 0.01])
-    assert select(plans, np.array([1.0 - share, share]), stamp_ns=PERIOD_NS, previous=plan_of(plans[0])) == chosen
+    assert select(plans, np.array([1.0 - share, share]), paths=len(plans), stamp_ns=PERIOD_NS, previous=plan_of(plans[0])) == chosen
 
 
 def test_plans_that_are_alike_share_their_probability() -> None:
     plans = car_plans(curvatures=[-0.01, -0.0101, 0.01])
-    assert select(plans, np.array([0.2, 0.2, 0.6]), stamp_ns=PERIOD_NS, previous=plan_of(plans[0])) == 0
-    assert select(plans, np.array([0.2, 0.3, 0.5]), stamp_ns=PERIOD_NS, previous=plan_of(plans[0])) == 1
+    assert select(plans, np.array([0.2, 0.2, 0.6]), paths=len(plans), stamp_ns=PERIOD_NS, previous=plan_of(plans[0])) == 0
+    assert select(plans, np.array([0.2, 0.3, 0.5]), paths=len(plans), stamp_ns=PERIOD_NS, previous=plan_of(plans[0])) == 1
+
+
+def test_the_speed_is_the_median_of_what_is_likely() -> None:
+    """One way to stop is likelier than each of three ways to go on, which together are likelier."""
+    plans = np.concatenate([car_plans(curvatures=[0.0], speed=speed) for speed in (0.0, 8.0, 9.0, 10.0)])
+    assert select(plans, np.array([0.34, 0.22, 0.22, 0.22]), paths=1) == 1
+    assert select(plans, np.array([0.55, 0.15, 0.15, 0.15]), paths=1) == 0
+
+
+def test_whoever_stands_is_not_held_there() -> None:
+    """Where to go is held, how fast is not."""
+    plans = np.concatenate([car_plans(curvatures=[0.0], speed=speed) for speed in (0.0, 5.0, 8.0, 11.0)])
+    assert select(plans, np.array([0.4, 0.2, 0.2, 0.2]), paths=1, stamp_ns=PERIOD_NS, previous=plan_of(plans[0])) == 1
+
+
+def test_the_path_is_held_whatever_the_speed() -> None:
+    plans = np.concatenate([car_plans(curvatures=[kappa], speed=speed) for kappa in (-0.02, 0.02) for speed in (6.0, 10.0)])
+    assert select(plans, np.array([0.05, 0.35, 0.1, 0.5]), paths=2, stamp_ns=PERIOD_NS, previous=plan_of(plans[0])) == 1
 
 
 def test_an_old_plan_is_not_held() -> None:
     plans = car_plans(curvatures=[-0.01, 0.01])
-    assert select(plans, np.array([0.45, 0.55]), stamp_ns=2_000_000_000, previous=plan_of(plans[0])) == 1
+    assert select(plans, np.array([0.45, 0.55]), paths=len(plans), stamp_ns=2_000_000_000, previous=plan_of(plans[0])) == 1
 
 
 def test_the_plan_before_is_seen_from_where_it_has_the_vehicle_now() -> None:
@@ -229,7 +247,7 @@ def test_the_plan_before_is_seen_from_where_it_has_the_vehicle_now() -> None:
     plans = car_plans(curvatures=[0.01, -0.01])
     arc = 10.0 * CAR.times_s
     plans[0][:, :3] = np.stack([np.sin(0.01 * arc) / 0.01, (1 - np.cos(0.01 * arc)) / 0.01, 0.01 * arc], axis=1)
-    assert select(plans, np.array([0.4, 0.6]), stamp_ns=500_000_000, previous=plan_of(plans[0])) == 0
+    assert select(plans, np.array([0.4, 0.6]), paths=len(plans), stamp_ns=500_000_000, previous=plan_of(plans[0])) == 0
 
 
 def ego(index: int, **values: float) -> Observation:
