@@ -8,11 +8,14 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, huber_loss
 
 from mimic_contracts.labels import CLASS_INDEX, LAMP_CLASSES, NOT_LABELLED, SEMANTIC_CLASSES
+from mimic_contracts.scene import AGENT_KINDS
 from perception.agent_boxes import BRAKE, INDICATOR, MIDDLE, SIZE, SPEED
 
-RARE = ("lane_marking", "pole", "sign", "traffic_light", "bicycle", "pedestrian")
+RARE = ("lane_marking", "pole", "sign", "traffic_light")
 RARE_WEIGHT = 3.0
 LAMP_WEIGHT = 40.0  # a place or two, on which it depends whether to go
+VULNERABLE = ("bicycle", "pedestrian")
+VULNERABLE_WEIGHT = 5.0  # a seventh of those in sight, and the ones who must not be missed
 FOCUS, FORGIVING = 2.0, 4.0  # exponents of the focal loss (Law and Deng 2018)
 SOLID = slice(4, 11)  # of BOX_VALUES: what places a road user in space
 
@@ -43,6 +46,7 @@ def picture_loss(said: Mapping[str, Tensor], labels: PictureLabels) -> dict[str,
     weights = torch.ones(len(SEMANTIC_CLASSES), device=labels.semantic.device)
     weights[[CLASS_INDEX[name] for name in RARE]] = RARE_WEIGHT
     weights[[CLASS_INDEX[name] for name in LAMP_CLASSES]] = LAMP_WEIGHT
+    weights[[CLASS_INDEX[name] for name in VULNERABLE]] = VULNERABLE_WEIGHT
     semantic = cross_entropy(said["semantic"], labels.semantic, weight=weights, ignore_index=NOT_LABELLED, reduction="sum")
     known = torch.isfinite(labels.log_depth)
     depth = huber_loss(said["log_depth"], torch.where(known, labels.log_depth, said["log_depth"].detach()), delta=0.5, reduction="sum")
@@ -58,19 +62,24 @@ def heat_loss(heat: Tensor, labels: PictureLabels) -> Tensor:
     """Focal loss over places, per road user: a place is right only at a middle, and the less wrong the nearer to one."""
     positive = torch.zeros_like(labels.heat)
     positive.flatten(2)[labels.picture, labels.kind, labels.place] = 1.0
-    share = heat.sigmoid()
+    share, weight = heat.sigmoid(), kind_weights(heat.device)[:, None, None]
     hit = (1.0 - share) ** FOCUS * torch.nn.functional.logsigmoid(heat) * positive
     miss = (1.0 - labels.heat) ** FORGIVING * share**FOCUS * torch.nn.functional.logsigmoid(-heat) * (1.0 - positive) * labels.counts
-    return -(hit.sum() + miss.sum()) / (positive.sum() + len(heat))
+    return -(weight * (hit + miss)).sum() / ((weight * positive).sum() + len(heat))
 
 
 def box_loss(boxes: Tensor, labels: PictureLabels) -> Tensor:
     """Of the values at the places of road users: the picture's part for all of them, the solid one where it is known."""
     at = boxes.flatten(2)[labels.picture, :, labels.place]  # (A, BOX_VALUES)
-    wanted, count = labels.values, max(len(at), 1)
-    flat = (at[:, MIDDLE] - wanted[:, MIDDLE]).abs().sum() + (at[:, SIZE] - wanted[:, SIZE]).abs().sum()
+    wanted, weight = labels.values, kind_weights(boxes.device)[labels.kind]
+    flat = (at[:, MIDDLE] - wanted[:, MIDDLE]).abs().sum(-1) + (at[:, SIZE] - wanted[:, SIZE]).abs().sum(-1)
     solid = huber_loss(at[:, SOLID], wanted[:, SOLID], delta=0.2, reduction="none").sum(-1) * 5.0
     moving = (at[:, SPEED] - wanted[:, SPEED]).square() * 5.0  # not the median of all, most of whom stand
     lights = binary_cross_entropy_with_logits(at[:, BRAKE], wanted[:, BRAKE], reduction="none")
     lights = lights + cross_entropy(at[:, INDICATOR], wanted[:, INDICATOR], reduction="none") if len(at) else lights
-    return (flat + ((solid + moving + 0.3 * lights) * labels.is_solid).sum()) / count
+    return (weight * (flat + (solid + moving + 0.3 * lights) * labels.is_solid)).sum() / weight.sum().clamp(min=1.0)
+
+
+def kind_weights(device: torch.device) -> Tensor:
+    """(kinds,) how much a road user of each kind counts."""
+    return torch.tensor([VULNERABLE_WEIGHT if kind in VULNERABLE else 1.0 for kind in AGENT_KINDS], device=device)

@@ -103,6 +103,18 @@ def test_heads_that_say_the_truth_lose_almost_nothing() -> None:
     assert box_loss(torch.from_numpy(boxes)[None], labels) < 0.3 < box_loss(torch.zeros(1, BOX_VALUES, *targets.heat.shape[1:]), labels)
 
 
+def test_a_person_must_be_missed_less_than_a_car() -> None:
+    targets = encode(np.stack([agent(12.0, 0.0), agent(12.0, -4.0, kind="pedestrian")]), FRONT)
+    labels, lost = labels_of(targets), {}
+    _, boxes = said_of(targets, FRONT)
+    for kind, place in zip(targets.kind, targets.place, strict=True):
+        logits, said = torch.where(labels.heat == 1.0, 8.0, -8.0), torch.from_numpy(boxes)[None].clone()
+        logits.flatten(2)[0, kind, place] = -2.0
+        said.flatten(2)[0, :, place] = 0.0
+        lost[AGENT_KINDS[kind]] = heat_loss(logits, labels), box_loss(said, labels)
+    assert all(2.0 * car < person for car, person in zip(lost["car"], lost["pedestrian"], strict=True))
+
+
 def test_nobody_in_a_picture_is_no_error() -> None:
     labels = labels_of(encode(np.zeros((0, len(AGENT_COLUMNS)), np.float32), FRONT))
     loss = box_loss(torch.zeros(1, BOX_VALUES, 32, 64), labels) + heat_loss(torch.full((1, 6, 32, 64), -9.0), labels)
