@@ -39,6 +39,7 @@ from mimic_contracts.rig import rig_cameras
 from perception.quality import GATE_M, gate_share
 
 TWIN_DIRECTORY, MEMORY_DIRECTORY = "twin", "memory"
+ROUND, STORE_DIRECTORY = "round_{}", "store"  # of DAgger, and in it what was driven there
 HEAD = "head."  # of the names of weights that imitation learns alone
 EXAMPLE_FRAMES = 16  # on which ONNX and torch must agree
 
@@ -80,14 +81,18 @@ def train_run(
     """Train the recipe's network (and its twin) on these stores into `out`; returns the card.
 
     out/ then holds recipe.yaml, weights.safetensors, model.onnx, card.json, and twin/ with the same; perception/ with the
-    weights and the card of the stage before, where the recipe has one, which begins with those of the run `begin`, or a copy of
-    that of the run `encoder`; round_0/ and so
-    on with what imitation came to before each round of DAgger, whose drives `rollout` makes into a store. A stage that has
+    weights and the card of the stage before, where the recipe has one, which begins with those of the run `begin`; round_0/ and so
+    on with what imitation came to before each round of DAgger, whose drives `rollout` makes into a store. With a run `encoder` that
+    stage is a copy of its, and what its rounds drove is learned from instead of rounds of one's own. A stage that has
     its card is finished and left as it is. report is told 'perception', 'memory', 'planner', 'round_0' … or 'twin', the
     step, of how many, and its figures. Raises MimicError when perception does not pass the recipe's gate.
     """
     stores = open_stores(data, recipe)
-    train, val = FrameSet(stores, "train", recipe), FrameSet(stores, "val", recipe)
+    val = FrameSet(stores, "val", recipe)
+    if encoder is not None:
+        stores = [*stores, *_driven(encoder, recipe.dagger)]
+        check_splits(stores, recipe)
+    train = FrameSet(stores, "train", recipe)
     save_recipe(recipe, out)
     splits = Splits(train, val, describe_data(stores, train, val))
     # An image-only steering model without eyes knows nothing but the mean: a twin that needs no training.
@@ -102,10 +107,10 @@ def train_run(
             _take_perception(encoder / PERCEPTION_DIRECTORY, out / PERCEPTION_DIRECTORY)
         learn_to_see(recipe, network, out / PERCEPTION_DIRECTORY, splits, begin=begin, report=partial(report, "perception"))
         looking, memory = "memory", (encoder or out) / PERCEPTION_DIRECTORY / MEMORY_DIRECTORY
-    for number in range(recipe.dagger.rounds):
+    for number in range(recipe.dagger.rounds if encoder is None else 0):
         if rollout is None:
             raise MimicError(f"recipe '{recipe.name}': has dagger.rounds, for which somebody must drive: train it with `mimic train`")
-        before = out / f"round_{number}"
+        before = out / ROUND.format(number)
         imitate(recipe, network, before, splits, looking=looking, report=report, stage=before.name, memory=memory)
         stores = [*stores, ClipStore.open(rollout(recipe.dagger, before, number))]
         check_splits(stores, recipe)
@@ -157,6 +162,12 @@ def learn_to_see(recipe: Recipe, network: PlannerNetwork, out: Path, splits: Spl
     _load_seeing(network, out / WEIGHTS_FILE)
     for part in network.seeing_parts():
         part.requires_grad_(False)
+
+
+def _driven(run: Path, settings: Dagger) -> list[ClipStore]:
+    """What the rounds of a run drove."""
+    stores = (run / ROUND.format(number) / STORE_DIRECTORY for number in range(settings.rounds))
+    return [ClipStore.open(store) for store in stores if store.exists()]
 
 
 def _take_perception(source: Path, target: Path) -> None:

@@ -12,7 +12,9 @@ TOPICS = "towns"
 
 def rollout(settings: Dagger, run: Path, number: int) -> Path:
     """RUN/store of the drives in RUN/drives, made where they are missing. Raises MimicError when a step fails."""
-    drives, store = run / "drives", run / "store"
+    from e2e_planner.run import STORE_DIRECTORY
+
+    drives, store = run / "drives", run / STORE_DIRECTORY
     if (store / META_FILE).exists() and ClipStore.open(store).meta.labels is not None:
         return store
     share, rate = f"{settings.expert_share:g}", f"{IMAGE_RATE_HZ:g}"

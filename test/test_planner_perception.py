@@ -17,7 +17,7 @@ from e2e_planner.dataset import Batch, FrameSet, mirrored_route, open_stores
 from e2e_planner.network import PlannerNetwork, perception_outputs
 from e2e_planner.policies import load_policy
 from e2e_planner.recipe import Dagger, Perception, Recipe, route_inputs, route_values
-from e2e_planner.run import new_network, train_run
+from e2e_planner.run import STORE_DIRECTORY, new_network, train_run
 from e2e_planner.tasks import PerceptionTask, measure, remember
 from e2e_planner.teacher import labels_of as taught_labels
 from e2e_planner.team import Team
@@ -227,7 +227,7 @@ def test_in_rounds_the_learner_drives_and_is_corrected(labelled: Path, tmp_path:
 
     def rollout(settings: Dagger, run: Path, number: int) -> Path:
         asked.append((settings.seed + number, run.name, (run / CARD_FILE).exists()))
-        return labelled_store(tmp_path / f"drives_{number}", count=50 + number)
+        return labelled_store(run / STORE_DIRECTORY, count=50 + number)
 
     out = tmp_path / "run"
     out.mkdir()
@@ -240,6 +240,9 @@ def test_in_rounds_the_learner_drives_and_is_corrected(labelled: Path, tmp_path:
     assert len({c["weights_hash"] for c in (*cards, card)}) == 3
     with pytest.raises(MimicError, match=r"has dagger\.rounds, for which somebody must drive"):
         train_run(recipe, [labelled], out, report=quiet)
+    (again := tmp_path / "again").mkdir()
+    other = train_run(dataclasses.replace(recipe, seed=1), [labelled], again, report=quiet, encoder=out)
+    assert other["data"] == card["data"] and not (again / "round_0").exists()
 
 
 def test_a_store_without_labels_is_refused(tmp_path: Path) -> None:

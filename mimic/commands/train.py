@@ -4,7 +4,7 @@
     mimic train config/recipes/steering_hmb3.yaml --data STORE --out RUN --seed 1
     mimic train RECIPE.yaml --data STORE --out RUN --resume      go on after an interruption, without loss
     mimic train town --data STORE --out RUN                      perception, imitation, and rounds in which the learner drives
-    mimic train town --data STORE --out RUN_1 --seed 1 --encoder RUN   the same with another seed, on what RUN's encoder sees
+    mimic train town --data STORE --out RUN_1 --seed 1 --encoder RUN   another seed, on what RUN's encoder sees and its rounds drove
     mimic train town --data STORE MORE --out RUN_2 --begin-with RUN    perception goes on from RUN's, with more data
 
 RUN then holds the ONNX file and its card, the weights, the recipe and a TensorBoard log. It may be interrupted at any
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", help="recipe file, or a name in config/recipes")
     parser.add_argument("--data", nargs="+", required=True, type=Path, metavar="STORE", help="clip stores made by mimic extract")
     parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="directory of the run")
-    parser.add_argument("--encoder", type=Path, metavar="RUN", help="take the perception stage of this finished run instead of training it again")
+    parser.add_argument("--encoder", type=Path, metavar="RUN", help="take the perception stage and the rounds' drives of this finished run")
     parser.add_argument("--begin-with", type=Path, metavar="RUN", help="let the perception stage begin with this run's, to go on with more data or steps")
     parser.add_argument("--seed", type=int, help="instead of the recipe's")
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
