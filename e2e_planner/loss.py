@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, huber_loss
 
-from e2e_planner.plan_heads import SPEED_SCALE_MPS, Head, PathSpeedHead, SteeringHead, sideways
+from e2e_planner.plan_heads import SPEED_SCALE_MPS, Head, PathSpeedHead, SteeringHead, bicycle, sideways
 from e2e_planner.recipe import LossWeights
 from mimic_contracts.action_spec import CAR
 
@@ -35,11 +35,11 @@ def _path_speed_terms(head: PathSpeedHead, outputs: Mapping[str, Tensor], target
     """
     speed_true, kappa_true = targets[:, :, SPEED], targets[:, :, CURVATURE]
     arc = head.arc_of(speed_true)[:, None].expand(-1, len(head.path_anchors), -1)
-    _, side, _, _ = head.drive(head.path_anchors[None].expand(len(targets), -1, -1), arc)
+    _, side, _, _ = bicycle(head.path_anchors[None].expand(len(targets), -1, -1), arc)
     path_shares = shares((sideways(side) - sideways(targets[:, None, :, Y])).square().sum(-1))
     change_true = speed_true - speed_true[:, :1]
     speed_shares = shares((head.speed_anchors[None] - change_true[:, None]).square().sum(-1))
-    x, y, _, kappa = head.drive(outputs["curvature"], arc)
+    x, y, _, kappa = bicycle(outputs["curvature"], arc)
     offset = torch.stack([x - targets[:, None, :, X], y - targets[:, None, :, Y]], -1)
     offset = offset / (POSITION_SCALE_M + POSITION_SCALE_MPS * head.times_s[:, None])
     weight = speed_true.clamp(min=3.0).square()[:, None]

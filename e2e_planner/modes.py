@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from e2e_planner.plan_heads import SPEED_SCALE_MPS, STATIONS_M, PathSpeedHead, sideways
+from e2e_planner.plan_heads import SPEED_SCALE_MPS, STATIONS_M, bicycle, sideways
 from e2e_planner.recipe import Network
 from mimic_contracts.action_spec import CAR, ActionSpec
 
@@ -38,7 +38,7 @@ def path_curvatures(targets: NDArray[np.float64]) -> NDArray[np.float64]:
 def path_anchors(curvatures: NDArray[np.float64], count: int, *, seed: int) -> NDArray[np.float64]:
     """(count, J): the means of groups of paths (N, J) that lead to the same place at the side."""
     paths = torch.tensor(curvatures, dtype=torch.float32)
-    _, side, _, _ = PathSpeedHead(1, path_anchors=paths[:1], speed_anchors=torch.zeros(1, len(CAR.times_s))).drive(paths, FINE_M.expand(len(paths), -1))
+    _, side, _, _ = bicycle(paths, FINE_M.expand(len(paths), -1))
     compared = sideways(side[:, COMPARED]).numpy().astype(np.float64)
     distance = _squared_distances(compared, kmeans(compared, count, seed=seed))
     nearest = distance.argmin(axis=1)

@@ -21,6 +21,29 @@ def sideways(y_m: Tensor) -> Tensor:
     return torch.asinh(y_m / SIDE_SCALE_M)
 
 
+def curvature_at(curvature: Tensor, arc_m: Tensor) -> Tensor:
+    """Linear interpolation of (..., J) at STATIONS_M, at arc lengths (..., T): (..., T), held beyond the last station."""
+    s = arc_m.clamp(max=STATIONS_M[-1])[..., None]
+    stations = torch.tensor(STATIONS_M, device=arc_m.device)
+    left = torch.cat([stations[:1] - 1.0, stations[:-1]])
+    right = torch.cat([stations[1:], stations[-1:] + 1.0])
+    weights = torch.minimum((s - left) / (stations - left), (right - s) / (right - stations)).clamp(min=0.0)
+    return (weights * curvature[..., None, :]).sum(-1)
+
+
+def bicycle(curvature: Tensor, arc_m: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A bicycle along curvature (..., J) at STATIONS_M: x, y, yaw and curvature, each (..., T), at arc lengths (..., T)."""
+    kappa = curvature_at(curvature, arc_m)
+    step = arc_m[..., 1:] - arc_m[..., :-1]
+    turn = (kappa[..., 1:] + kappa[..., :-1]) / 2.0 * step
+    zero = torch.zeros_like(arc_m[..., :1])
+    yaw = torch.cat([zero, turn.cumsum(-1)], -1)
+    middle = yaw[..., :-1] + turn / 2.0
+    x = torch.cat([zero, (step * middle.cos()).cumsum(-1)], -1)
+    y = torch.cat([zero, (step * middle.sin()).cumsum(-1)], -1)
+    return x, y, yaw, kappa
+
+
 class PathSpeedHead(nn.Module):
     """Action spec `car`: some paths (curvature over arc length) times some speed profiles (change of speed over time).
 
@@ -32,7 +55,6 @@ class PathSpeedHead(nn.Module):
     path_anchors: Tensor
     speed_anchors: Tensor
     times_s: Tensor
-    stations_m: Tensor
 
     def __init__(self, width: int, *, path_anchors: Tensor, speed_anchors: Tensor, residuals: bool = True) -> None:
         super().__init__()
@@ -40,7 +62,6 @@ class PathSpeedHead(nn.Module):
         self.register_buffer("path_anchors", path_anchors)  # (P, J) 1/m at STATIONS_M
         self.register_buffer("speed_anchors", speed_anchors)  # (S, T) m/s more than now, at the spec's times
         self.register_buffer("times_s", torch.tensor(CAR.times_s, dtype=torch.float32))
-        self.register_buffer("stations_m", torch.tensor(STATIONS_M))
         self.path = nn.Linear(width, path_anchors.numel() + len(path_anchors))
         self.speed = nn.Linear(width, speed_anchors.numel() + len(speed_anchors))
         self.seen_speed = nn.Linear(width, 1)
@@ -65,31 +86,10 @@ class PathSpeedHead(nn.Module):
         count = anchors.numel()
         return flat[:, :count].reshape(-1, *anchors.shape), flat[:, count:]
 
-    def curvature_at(self, curvature: Tensor, arc_m: Tensor) -> Tensor:
-        """Linear interpolation of (..., J) at arc lengths (..., T): (..., T), held beyond the last station."""
-        s = arc_m.clamp(max=STATIONS_M[-1])[..., None]
-        stations = self.stations_m
-        left = torch.cat([stations[:1] - 1.0, stations[:-1]])
-        right = torch.cat([stations[1:], stations[-1:] + 1.0])
-        weights = torch.minimum((s - left) / (stations - left), (right - s) / (right - stations)).clamp(min=0.0)
-        return (weights * curvature[..., None, :]).sum(-1)
-
     def arc_of(self, speed: Tensor) -> Tensor:
         """Arc length (..., T) of a speed profile (..., T), trapezoidal."""
         step = (speed[..., 1:] + speed[..., :-1]) / 2.0 * (self.times_s[1:] - self.times_s[:-1])
         return torch.cat([torch.zeros_like(speed[..., :1]), step.cumsum(-1)], -1)
-
-    def drive(self, curvature: Tensor, arc_m: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The bicycle along curvature (..., J): x, y, yaw and curvature, each (..., T), at arc lengths (..., T)."""
-        kappa = self.curvature_at(curvature, arc_m)
-        step = arc_m[..., 1:] - arc_m[..., :-1]
-        turn = (kappa[..., 1:] + kappa[..., :-1]) / 2.0 * step
-        zero = torch.zeros_like(arc_m[..., :1])
-        yaw = torch.cat([zero, turn.cumsum(-1)], -1)
-        middle = yaw[..., :-1] + turn / 2.0
-        x = torch.cat([zero, (step * middle.cos()).cumsum(-1)], -1)
-        y = torch.cat([zero, (step * middle.sin()).cumsum(-1)], -1)
-        return x, y, yaw, kappa
 
     def acceleration_of(self, speed: Tensor) -> Tensor:
         """(..., T): slope of a speed profile, one-sided at the ends."""
@@ -102,7 +102,7 @@ class PathSpeedHead(nn.Module):
         paths, profiles = outputs["curvature"].shape[1], outputs["speed"].shape[1]
         speed = outputs["speed"][:, None].expand(-1, paths, -1, -1)
         curvature = outputs["curvature"][:, :, None].expand(-1, -1, profiles, -1)
-        x, y, yaw, kappa = self.drive(curvature, self.arc_of(speed))
+        x, y, yaw, kappa = bicycle(curvature, self.arc_of(speed))
         plans = torch.stack([x, y, yaw, speed, self.acceleration_of(speed), kappa], -1).flatten(1, 2)
         logits = outputs["path_logits"].log_softmax(-1)[:, :, None] + outputs["speed_logits"].log_softmax(-1)[:, None]
         return plans, logits.flatten(1)

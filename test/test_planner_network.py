@@ -14,7 +14,7 @@ from bag_tools.targets import frame_targets
 from e2e_planner.loss import planner_loss, shares
 from e2e_planner.modes import find_anchors, kmeans, path_curvatures
 from e2e_planner.network import DeployedNetwork, make_network
-from e2e_planner.plan_heads import STATIONS_M, PathSpeedHead, SteeringHead, make_head
+from e2e_planner.plan_heads import STATIONS_M, PathSpeedHead, SteeringHead, bicycle, curvature_at, make_head
 from e2e_planner.recipe import LossWeights, Network
 from mimic_contracts.action_spec import CAR, STEERING_ONLY
 
@@ -64,11 +64,10 @@ def test_plans_begin_at_the_vehicle_and_are_consistent() -> None:
 
 
 def test_curvature_is_interpolated_between_stations_and_held_beyond() -> None:
-    head = head_with(0.0, 1.0)
     curvature = torch.linspace(-1.0, 1.0, len(STATIONS_M))
     arcs = torch.tensor([-1.0, 0.0, 1.0, 5.5, 30.0, 76.0, 200.0])
     expected = np.interp(arcs.numpy(), STATIONS_M, curvature.numpy())
-    np.testing.assert_allclose(head.curvature_at(curvature, arcs).numpy()[1:], expected[1:], atol=1e-5)
+    np.testing.assert_allclose(curvature_at(curvature, arcs).numpy()[1:], expected[1:], atol=1e-5)
 
 
 def test_the_loss_of_the_driver_himself_is_almost_zero() -> None:
@@ -131,7 +130,7 @@ def test_without_residuals_every_plan_is_a_typical_one() -> None:
 
 def test_passing_on_the_left_and_on_the_right_are_two_modes_beside_turns() -> None:
     """The mean of both leads into whoever is passed: neither may learn from the other."""
-    head, arc = head_with(0.0, 0.0), torch.linspace(0.0, 28.0, len(CAR.times_s))
+    arc = torch.linspace(0.0, 28.0, len(CAR.times_s))
     rng, paths, stations = np.random.default_rng(0), [], np.array(STATIONS_M)
     kinds = ["straight"] * 60 + ["left", "right"] * 10 + ["turn left", "turn right"] * 40
     for kind in kinds:
@@ -141,7 +140,7 @@ def test_passing_on_the_left_and_on_the_right_are_two_modes_beside_turns() -> No
         turn = {"turn left": 1.0, "turn right": -1.0}.get(kind, 0.0) * rng.uniform(0.02, 0.15)
         paths.append(swerve + turn + 0.001 * rng.normal())
     curvature = torch.tensor(np.array(paths), dtype=torch.float32)
-    x, y, yaw, kappa = head.drive(curvature, arc.expand(len(paths), -1))
+    x, y, yaw, kappa = bicycle(curvature, arc.expand(len(paths), -1))
     speed = torch.full_like(x, 7.0)
     targets = torch.stack([x, y, yaw, speed, 0.0 * x, kappa], -1)
     anchors = find_anchors(CAR, targets.numpy().astype(np.float64), Network(path_modes=6, speed_modes=1), seed=0)
