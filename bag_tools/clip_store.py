@@ -267,5 +267,8 @@ class ClipStore:
         if unknown := [camera for camera in wanted if camera not in self.meta.cameras]:
             raise MimicError(f"{self.path}: has no camera '{unknown[0]}'; it has {', '.join(self.meta.cameras)}")
         unique, inverse = np.unique(np.asarray(rows, np.int64), return_inverse=True)
-        table = self._frames.take(unique.tolist(), columns=label_schema(wanted).names)
+        columns = label_schema(wanted).names
+        if missing := sorted(set(columns) - set(self._frames.schema.names)):
+            raise MimicError(f"{self.path}: was labelled by an earlier version, without {', '.join(missing)}; label again with --overwrite")
+        table = self._frames.take(unique.tolist(), columns=columns)
         return label_rows(table.take(inverse) if len(unique) else table, wanted)

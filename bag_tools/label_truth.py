@@ -166,7 +166,7 @@ def _labels(bag: Bag, messages: Mapping[str, Any], pictures: Mapping[str, tuple[
     try:
         solid = {marker.id: _box_3d(marker) for marker in messages[BOXES_3D]}
         situation, lane = messages[SITUATION], messages[LANE]
-        stop_line, light, lead = (situation[name] or {} for name in ("stop_line", "light", "lead"))
+        stop_line, light, junction, zebra, lead = (situation[name] or {} for name in ("stop_line", "light", "junction", "zebra", "lead"))
         of = {camera: {kind: messages[topic.format(camera=camera)] for kind, topic in OF_CAMERA.items()} for camera in pictures}
         return FrameLabels(
             source=SIMULATOR,
@@ -178,6 +178,9 @@ def _labels(bag: Bag, messages: Mapping[str, Any], pictures: Mapping[str, tuple[
             light_visible=bool(light.get("is_visible", False)),
             stop_line_m=stop_line.get("distance_m", np.nan),
             stop_rule=stop_line.get("rule"),
+            junction_start_m=junction.get("start_m", np.nan),
+            junction_end_m=junction.get("end_m", np.nan),
+            zebra_m=zebra.get("distance_m", np.nan),
             lead_gap_m=lead.get("gap_m", np.nan),
             lead_speed_mps=lead.get("speed_mps", np.nan),
             speed_limit_mps=situation["speed_limit_mps"],

@@ -88,13 +88,21 @@ class LabelSet:
 def _situations(rows: LabelRows) -> dict[str, NDArray[Any]]:
     """SituationLabels of a clip's frames."""
     is_hidden = (rows.light >= 0) & ~rows.light_visible
-    gap_m = rows.numbers["lead_gap_m"]
+
+    def is_there(name: str) -> NDArray[np.float32]:
+        return np.where(rows.known[name], np.isfinite(rows.numbers[name]), np.nan).astype(np.float32)
+
     return {
         "light": np.where(rows.known["light"] & ~is_hidden, 1 + rows.light.astype(np.int64), UNKNOWN),
         "rule": np.where(rows.known["stop_line_m"], 1 + rows.stop_rule.astype(np.int64), UNKNOWN),
         "line_m": rows.numbers["stop_line_m"],
-        "has_lead": np.where(rows.known["lead_gap_m"], np.isfinite(gap_m), np.nan).astype(np.float32),
-        "lead_gap_m": gap_m,
+        "has_junction": is_there("junction_end_m"),
+        "junction_start_m": rows.numbers["junction_start_m"],
+        "junction_end_m": rows.numbers["junction_end_m"],
+        "has_zebra": is_there("zebra_m"),
+        "zebra_m": rows.numbers["zebra_m"],
+        "has_lead": is_there("lead_gap_m"),
+        "lead_gap_m": rows.numbers["lead_gap_m"],
         "lead_mps": rows.numbers["lead_speed_mps"],
         "limit_mps": rows.numbers["speed_limit_mps"],
         "lane_m": rows.lane_m,

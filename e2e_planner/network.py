@@ -142,14 +142,23 @@ class DeployedNetwork(nn.Module):
 
 def perception_outputs(cameras: Sequence[str]) -> tuple[str, ...]:
     """Names of what DeployedPerception says."""
-    return (*(f"{kind}_{camera}" for camera in cameras for kind in ("semantic", "depth", "heat", "boxes")), "light", "rule", "line_m", "lead", "lane_m")
+    return (
+        *(f"{kind}_{camera}" for camera in cameras for kind in ("semantic", "depth", "heat", "boxes")),
+        "light",
+        "rule",
+        "line_m",
+        "junction",
+        "zebra",
+        "lead",
+        "lane_m",
+    )
 
 
 class DeployedPerception(nn.Module):
     """What is exported of the perception heads, of each camera: semantic (N, classes, h, w) probabilities, depth (N, h, w) m,
     heat (N, kinds, h, w) probabilities, boxes (N, BOX_VALUES, h, w) as agent_boxes.decode takes them; then light and rule:
-    probabilities (N, LIGHTS), (N, RULES) of perception.situation; line_m (N,) from the bumper; lead (N, 3) [probability, gap m,
-    speed m/s]; lane_m (N, S, 2) at LANE_STATIONS_M."""
+    probabilities (N, LIGHTS), (N, RULES) of perception.situation; line_m (N,) from the bumper; junction (N, 3) [probability, start m,
+    end m]; zebra (N, 2) [probability, m]; lead (N, 3) [probability, gap m, speed m/s]; lane_m (N, S, 2) at LANE_STATIONS_M."""
 
     def __init__(self, network: PlannerNetwork) -> None:
         super().__init__()
@@ -161,8 +170,11 @@ class DeployedPerception(nn.Module):
         seen, said = self.network.perceive(tuple(pictures))
         found = self.network.decide(seen, ego, route)
         places = [(s["semantic"].softmax(1), s["log_depth"][:, 0].exp(), s["heat"].sigmoid(), s["boxes"]) for s in said]
+        junction = torch.stack([found["has_junction"].sigmoid(), metres(found["junction_start"]), metres(found["junction_end"])], 1)
+        zebra = torch.stack([found["has_zebra"].sigmoid(), metres(found["zebra"])], 1)
         lead = torch.stack([found["has_lead"].sigmoid(), metres(found["lead_gap"]), found["lead_mps"]], 1)
-        return (*chain(*places), found["light"].softmax(1), found["rule"].softmax(1), metres(found["line"]), lead, found["lane_m"])
+        road = (found["light"].softmax(1), found["rule"].softmax(1), metres(found["line"]), junction, zebra)
+        return (*chain(*places), *road, lead, found["lane_m"])
 
 
 def make_network(recipe: Recipe, head: Head, *, has_eyes: bool = True) -> PlannerNetwork:

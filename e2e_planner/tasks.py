@@ -239,5 +239,7 @@ def measure(network: PlannerNetwork, frames: FrameSet) -> dict[str, float]:
         quality.add_lights(is_right[is_known], situation.line_m.numpy()[is_known])
         said_m = metres(outputs["line"]).cpu().numpy()
         quality.add_lines(situation.line_m.numpy(), situation.rule.numpy(), said_m, outputs["rule"].argmax(1).cpu().numpy())
+        for name, answer, at_m in (("junction", "junction_end", situation.junction_end_m), ("zebra", "zebra", situation.zebra_m)):
+            quality.add_stretch(name, at_m.numpy(), metres(outputs[answer]).cpu().numpy(), (outputs[f"has_{name}"] > 0.0).cpu().numpy())
         quality.add_leads(situation.lead_gap_m.numpy(), metres(outputs["lead_gap"]).cpu().numpy())
     return quality.figures()

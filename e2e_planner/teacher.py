@@ -1,7 +1,7 @@
 """A perception network as the teacher of recordings that have no ground truth: what it is sure of becomes labels."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -62,9 +62,9 @@ def labels_of(said: Said, rig: Rig, *, source: str) -> FrameLabels:
         found = decode(heat, boxes, camera, min_score=SURE_OF_AGENT)
         agents[camera.name] = found.rows.astype(np.float32)
         certainty.append(share[share >= SURE])
-    light, rule, (has_lead, gap_m, lead_mps) = int(said["light"].argmax()), int(said["rule"].argmax()), said["lead"].tolist()
+    light, rule = int(said["light"].argmax()), int(said["rule"].argmax())
     is_lit, is_ruled = said["light"][light] >= SURE, said["rule"][rule] >= SURE
-    leads = (gap_m, lead_mps) if has_lead >= SURE else (NONE, NONE) if has_lead <= 1.0 - SURE else (None, None)
+    (start_m, end_m), (zebra_m,), (gap_m, lead_mps) = (_where(said[name].tolist()) for name in ("junction", "zebra", "lead"))
     sure = np.concatenate(certainty)
     return FrameLabels(
         source=source,
@@ -76,7 +76,16 @@ def labels_of(said: Said, rig: Rig, *, source: str) -> FrameLabels:
         light_visible=bool(light) if is_lit else None,
         stop_line_m=(float(said["line_m"]) if rule else NONE) if is_ruled else None,
         stop_rule=RULES[rule] if is_ruled and rule else None,
-        lead_gap_m=leads[0],
-        lead_speed_mps=leads[1],
+        junction_start_m=start_m,
+        junction_end_m=end_m,
+        zebra_m=zebra_m,
+        lead_gap_m=gap_m,
+        lead_speed_mps=lead_mps,
         lane_m=said["lane_m"].astype(np.float32),
     )
+
+
+def _where(said: Sequence[float]) -> Sequence[float | None]:
+    """What a probability and values say: the values where it is there, NONE where it is not, None where unsure."""
+    is_there, *values = said
+    return values if is_there >= SURE else [NONE if is_there <= 1.0 - SURE else None] * len(values)

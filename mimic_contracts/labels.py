@@ -31,7 +31,7 @@ AGENT_COLUMNS = (
     *("speed_mps", "brake", "indicator", "track"),  # brake: 0 or 1; indicator: index in INDICATORS; track: number in the drive
 )
 LANE_STATIONS_M = (5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0, 60.0, 80.0)
-LABEL_NUMBERS = ("stop_line_m", "lead_gap_m", "lead_speed_mps", "speed_limit_mps")
+LABEL_NUMBERS = ("stop_line_m", "junction_start_m", "junction_end_m", "zebra_m", "lead_gap_m", "lead_speed_mps", "speed_limit_mps")
 SIMULATOR, DRIVEN_PATH = "simulator", "driven_path"  # sources; a perception network's is 'teacher:HASH'
 NO_IMAGES: Mapping[str, NDArray[Any]] = MappingProxyType({})
 
@@ -69,8 +69,10 @@ class FrameLabels:
 
     Of the moment: light: the state, of LIGHT_STATES, of the signal that holds the vehicle, None: there is none, or unknown;
     light_visible: whether a camera sees it, None: nothing is known of lights; stop_line_m: from the front bumper to the
-    next line that holds cars; stop_rule: of STOP_RULES, None: no line, or unknown; lead_gap_m: between bumpers, to the next
-    vehicle on the way; lead_speed_mps; speed_limit_mps here. A number that is None is unknown, NaN is none there.
+    next line that holds cars; stop_rule: of STOP_RULES, None: no line, or unknown; junction_start_m, junction_end_m: from
+    the bumper to where the junction that it is in, or the next, begins and ends on the way; zebra_m: to the next zebra;
+    lead_gap_m: between bumpers, to the next vehicle on the way; lead_speed_mps; speed_limit_mps here. A number that is None
+    is unknown, NaN is none there.
     lane_m: (len(LANE_STATIONS_M), 2) float32 [x_m, y_m] of the way's lane centre in the vehicle frame, at these lengths of
     arc ahead, NaN beyond its end; None: unknown.
     """
@@ -84,6 +86,9 @@ class FrameLabels:
     light_visible: bool | None = None
     stop_line_m: float | None = None
     stop_rule: str | None = None
+    junction_start_m: float | None = None
+    junction_end_m: float | None = None
+    zebra_m: float | None = None
     lead_gap_m: float | None = None
     lead_speed_mps: float | None = None
     speed_limit_mps: float | None = None

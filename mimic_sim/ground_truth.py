@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from mimic_contracts.motion import to_frame, wrap_angle
 from mimic_sim.actors import Actor
 from mimic_sim.moment import Moment
-from mimic_sim.right_of_way import waiting_lines
+from mimic_sim.right_of_way import waiting_lines, zebras
 from mimic_sim.sight import STATES, Sight
 from mimic_sim.world import World
 
@@ -24,7 +24,7 @@ class GroundTruth:
     def __init__(self, world: World) -> None:
         self._way, self._vehicle = world.way, world.vehicle
         self._front_m = world.vehicle.length_m - world.vehicle.rear_overhang_m
-        self._lines = waiting_lines(world.network, world.way)
+        self._lines, self._zebras = waiting_lines(world.network, world.way), zebras(world.network, world.way)
         self._sight = Sight.of(world)
 
     def lane_ahead(self, moment: Moment, station_m: float) -> NDArray[np.float64]:
@@ -38,8 +38,9 @@ class GroundTruth:
 
         route_command; speed_limit_mps and lane_width_m here; the next line that holds cars: stop_line (its rule, of
         STOP_RULES, and distance_m from the front bumper) and, at a signal, light (its state, of LIGHT_STATES, and
-        whether a camera sees it); lead: the next vehicle on the way (actor_id, kind, gap_m between bumpers, speed_mps).
-        None where there is no such thing within AHEAD_M, or LEAD_M.
+        whether a camera sees it); junction: the one that the bumper is in, or the next (start_m and end_m from the
+        bumper); zebra: the next on the way (distance_m); lead: the next vehicle on the way (actor_id, kind, gap_m between bumpers,
+        speed_mps). None where there is no such thing within AHEAD_M, or LEAD_M.
         """
         lane, bumper_m = self._way.lane_at(station_m), station_m + self._front_m
         line = next((line for line in self._lines if -PASSED_M <= line.station_m - bumper_m <= AHEAD_M), None)
@@ -54,6 +55,15 @@ class GroundTruth:
             "lane_width_m": lane.width_m,
             "stop_line": None if line is None else {"rule": line.rule, "distance_m": round(line.station_m - bumper_m, 2)},
             "light": light,
+            "junction": next(
+                (
+                    {"start_m": round(m.start_m - bumper_m, 2), "end_m": round(m.end_m - bumper_m, 2)}
+                    for m in self._way.manoeuvres
+                    if bumper_m <= m.end_m and m.start_m - bumper_m <= AHEAD_M
+                ),
+                None,
+            ),
+            "zebra": next(({"distance_m": round(z.start_m - bumper_m, 2)} for z in self._zebras if -PASSED_M <= z.start_m - bumper_m <= AHEAD_M), None),
             "lead": self._lead(moment.actors, moment.ego.pose, bumper_m),
         }
 

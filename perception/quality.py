@@ -7,7 +7,8 @@ has to know of them: score_GROUP: from which on findings count, for the best F1 
 agent_range_error_share, agent_speed_error_mps: root mean square of the vehicles', those that move for the speed, of the most
 certain one that is found at about the place.
 light_accuracy_A_B_m, line_accuracy_A_B_m: share of frames with the right light, and with a stop line of the right rule at the
-right distance, to LINE_SHARE or LINE_M, of those with a line A to B metres before the bumper.
+right distance, to LINE_SHARE or LINE_M, of those with a line A to B metres before the bumper; junction_accuracy_A_B_m,
+zebra_accuracy_A_B_m: share with the junction's end, or the zebra, there and at the right distance, of those A to B metres away.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,8 +41,7 @@ class Quality:
         self._confusion = np.zeros((len(SEMANTIC_CLASSES),) * 2, np.int64)
         self._depth_error, self._depth_count = 0.0, 0
         self._agents: list[tuple[NDArray[np.float64], Found]] = []
-        self._lights: list[tuple[float, bool]] = []
-        self._lines: list[tuple[float, bool]] = []
+        self._right: dict[str, list[tuple[float, bool]]] = {name: [] for name in ("light", "line", "junction", "zebra")}
         self._leads: list[float] = []
 
     def add_places(self, semantic: NDArray[np.int64], truth: NDArray[np.int64], depth_m: Array, truth_m: Array) -> None:
@@ -65,12 +65,18 @@ class Quality:
 
     def add_lights(self, is_right: NDArray[np.bool_], line_m: Array) -> None:
         """(N,) of frames whose light is known, with the stop line's distance, NaN without one."""
-        self._lights += [(float(d), bool(r)) for d, r in zip(line_m, is_right, strict=True) if np.isfinite(d)]
+        self._add("light", line_m, is_right)
 
     def add_lines(self, line_m: Array, rule: NDArray[np.int64], said_m: Array, said_rule: NDArray[np.int64]) -> None:
         """(N,) of frames; line_m NaN: without a line."""
-        is_right = (np.abs(said_m - line_m) <= np.maximum(LINE_M, LINE_SHARE * np.abs(line_m))) & (said_rule == rule)
-        self._lines += [(float(d), bool(r)) for d, r in zip(line_m, is_right, strict=True) if np.isfinite(d)]
+        self._add("line", line_m, _is_near(said_m, line_m) & (said_rule == rule))
+
+    def add_stretch(self, name: str, at_m: Array, said_m: Array, is_said: NDArray[np.bool_]) -> None:
+        """(N,) of frames: 'junction' or 'zebra'; at_m NaN: without one."""
+        self._add(name, at_m, _is_near(said_m, at_m) & is_said)
+
+    def _add(self, name: str, at_m: Array, is_right: NDArray[np.bool_]) -> None:
+        self._right[name] += [(float(d), bool(r)) for d, r in zip(at_m, is_right, strict=True) if np.isfinite(d)]
 
     def add_leads(self, gap_m: Array, said_m: Array) -> None:
         """(N,) gaps, NaN: no lead within reach."""
@@ -96,7 +102,7 @@ class Quality:
         for name, values in zip(("agent_range_error_share", "agent_speed_error_mps"), errors.T, strict=True):
             if np.isfinite(values).any():
                 figures[name] = float(np.sqrt(np.nanmean(values**2)))
-        for name, pairs in (("light", self._lights), ("line", self._lines)):
+        for name, pairs in self._right.items():
             for low, high in (*BANDS_M, (0.0, GATE_M)):
                 right = [is_right for d, is_right in pairs if low <= d < high]
                 if right:
@@ -168,6 +174,10 @@ def _vehicle_errors(truth: Array, found: Found) -> Array:
     true_mps = due[rows, COLUMN["speed_mps"]]
     speed = np.where(true_mps > MOVING_MPS, said[first, COLUMN["speed_mps"]] - true_mps, np.nan)
     return np.stack([along_m[rows, first] / range_m[rows], speed], axis=1)
+
+
+def _is_near(said_m: Array, at_m: Array) -> NDArray[np.bool_]:
+    return np.asarray(np.abs(said_m - at_m) <= np.maximum(LINE_M, LINE_SHARE * np.abs(at_m)))
 
 
 def _away_m(rows: Array) -> Array:

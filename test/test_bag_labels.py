@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import lance
 import numpy as np
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 from rosbags.highlevel import AnyReader
@@ -16,7 +17,7 @@ from test_bag_store import SPEC, circle, clip_of, jpegs, store_with
 
 from bag_tools.clip_store import FRAMES_TABLE, META_FILE, ClipFrames, ClipStore
 from bag_tools.label_blocks import block_classes, block_depth_mm
-from bag_tools.label_columns import LabelRows, label_image
+from bag_tools.label_columns import LabelRows, label_image, label_schema
 from bag_tools.label_driven_path import driven_path_labels, driven_paths
 from bag_tools.label_truth import TruthReport, lane_at_stations, truth_labels
 from bag_tools.label_writer import write_labels
@@ -62,6 +63,9 @@ def frame_labels(k: int, **changes: Any) -> FrameLabels:
         "light": LIGHT_STATES[k % len(LIGHT_STATES)],
         "light_visible": k % 2 == 0,
         "stop_line_m": 0.5 * k,
+        "junction_start_m": 0.5 * k + 1.0,
+        "junction_end_m": 0.5 * k + 12.0,
+        "zebra_m": np.nan,
         "stop_rule": STOP_RULES[k % len(STOP_RULES)],
         "lead_gap_m": np.nan,
         "lead_speed_mps": 2.0 * k,
@@ -133,6 +137,15 @@ def test_lane_points_are_at_lengths_of_arc() -> None:
     at = np.array(LANE_STATIONS_M) / 30.0
     np.testing.assert_allclose(lane[:-1], np.stack([30.0 * np.sin(at), 30.0 - 30.0 * np.cos(at)], axis=1)[:-1], atol=0.03)
     assert np.isnan(lane[-1]).all() and np.isnan(lane_at_stations(np.zeros((1, 2)))).all()
+
+
+def test_labels_of_an_earlier_version_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store_with(tmp_path / "store", a=circle(3))
+    write_labels(tmp_path / "store", map(frame_labels, range(3)), overwrite=False)
+    asked = label_schema(("front",)).append(pa.field("label_new_m", pa.float32()))
+    monkeypatch.setattr("bag_tools.clip_store.label_schema", lambda _: asked)
+    with pytest.raises(MimicError, match="labelled by an earlier version, without label_new_m; label again with --overwrite"):
+        ClipStore.open(tmp_path / "store").labels(np.arange(3))
 
 
 def test_labels_are_new_columns_and_come_back(tmp_path: Path) -> None:
@@ -381,8 +394,11 @@ def test_the_labels_are_what_the_simulator_says(drive: Path, tmp_path: Path, cap
                 assert np.isnan(row[COLUMN["x_m"] : COLUMN["height_m"] + 1]).all()
         situation = json.loads(truth["situation"][i].data)
         assert rows.numbers["speed_limit_mps"][i] == np.float32(situation["speed_limit_mps"])
-        stop_line, light, lead = (situation[name] for name in ("stop_line", "light", "lead"))
+        stop_line, light, junction, zebra, lead = (situation[name] for name in ("stop_line", "light", "junction", "zebra", "lead"))
         np.testing.assert_equal(rows.numbers["stop_line_m"][i], np.float32(stop_line["distance_m"] if stop_line else np.nan))
+        np.testing.assert_equal(rows.numbers["junction_end_m"][i], np.float32(junction["end_m"] if junction else np.nan))
+        np.testing.assert_equal(rows.numbers["junction_start_m"][i], np.float32(junction["start_m"] if junction else np.nan))
+        np.testing.assert_equal(rows.numbers["zebra_m"][i], np.float32(zebra["distance_m"] if zebra else np.nan))
         np.testing.assert_equal(rows.numbers["lead_gap_m"][i], np.float32(lead["gap_m"] if lead else np.nan))
         assert rows.stop_rule[i] == (STOP_RULES.index(stop_line["rule"]) if stop_line else -1)
         assert (rows.light[i], rows.light_visible[i]) == ((LIGHT_STATES.index(light["state"]), light["is_visible"]) if light else (-1, False))

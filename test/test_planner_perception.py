@@ -31,7 +31,7 @@ from mimic_contracts.rig import load_rig
 from perception.agent_boxes import BOX_VALUES
 from perception.points import GROUPS, point_values, road_users
 from perception.road_users import PLACE, ROAD_USER_VALUES, ROAD_USERS, SCORE, TYPICAL_PLACE_M
-from perception.situation import LIGHTS, UNKNOWN, metres, scaled
+from perception.situation import LIGHTS, ROAD, UNKNOWN, metres, scaled
 
 SEEING = dataclasses.replace(TINY, widths=(8, 8, 16, 16, 16), tokens=8, correlation_cells=2)
 
@@ -60,6 +60,9 @@ def labels_of(k: int) -> FrameLabels:
         light_visible=k % 3 == 2,
         stop_line_m=20.0 if has_light else float("nan"),
         stop_rule="signal" if has_light else None,
+        junction_start_m=20.5 if has_light else float("nan"),
+        junction_end_m=35.0 if has_light else float("nan"),
+        zebra_m=30.0,
         lead_gap_m=8.0 if k % 2 else float("nan"),
         lead_speed_mps=3.0 if k % 2 else float("nan"),
         speed_limit_mps=13.9,
@@ -168,16 +171,22 @@ def test_a_teacher_says_only_what_it_is_sure_of() -> None:
     said = {"semantic_front": semantic, "depth_front": np.full((32, 64), 12.0, np.float32), "heat_front": np.zeros((6, 32, 64), np.float32)}
     said |= {"boxes_front": np.zeros((BOX_VALUES, 32, 64), np.float32), "line_m": np.array(11.0, np.float32), "lane_m": np.zeros((10, 2), np.float32)}
     sure = {"light": np.eye(7, dtype=np.float32)[1], "rule": np.eye(5, dtype=np.float32)[1], "lead": np.array([0.9, 8.0, 3.0], np.float32)}
+    sure |= {"junction": np.array([0.9, 12.0, 30.0], np.float32), "zebra": np.array([0.9, 11.0], np.float32)}
     labels = taught_labels({**said, **sure}, rig, source="teacher:x")
     assert (labels.semantic["front"][:16] == 1).all() and (labels.semantic["front"][16:] == NOT_LABELLED).all()
     assert (labels.light, labels.light_visible, labels.stop_rule, labels.stop_line_m) == ("red", True, "signal", 11.0)
+    assert (labels.junction_start_m, labels.junction_end_m, labels.zebra_m) == (12.0, 30.0, 11.0)
     assert labels.lead_gap_m == 8.0 and labels.confidence == pytest.approx(0.85) and labels.agents["front"].shape == (0, len(AGENT_COLUMNS))
     absent = {"light": np.eye(7, dtype=np.float32)[0], "rule": np.eye(5, dtype=np.float32)[0], "lead": np.zeros(3, np.float32)}
+    absent |= {"junction": np.zeros(3, np.float32), "zebra": np.zeros(2, np.float32)}
     none = taught_labels({**said, **absent}, rig, source="teacher:x")
-    assert (none.light, none.light_visible, none.stop_rule) == (None, False, None) and np.isnan([none.stop_line_m, none.lead_gap_m]).all()
+    assert (none.light, none.light_visible, none.stop_rule) == (None, False, None) and np.isnan(
+        [none.stop_line_m, none.junction_end_m, none.zebra_m, none.lead_gap_m]
+    ).all()
     unsure = {"light": np.full(7, 0.14, np.float32), "rule": np.full(5, 0.2, np.float32), "lead": np.array([0.5, 8.0, 3.0], np.float32)}
+    unsure |= {"junction": np.array([0.5, 12.0, 30.0], np.float32), "zebra": np.array([0.5, 11.0], np.float32)}
     nothing = taught_labels({**said, **unsure}, rig, source="teacher:x")
-    assert nothing.light_visible is None and nothing.stop_line_m is None and nothing.lead_gap_m is None
+    assert nothing.light_visible is None and nothing.stop_line_m is None and nothing.junction_end_m is None and nothing.lead_gap_m is None
 
 
 @pytest.fixture
@@ -325,9 +334,8 @@ def test_what_is_seen_of_a_light_does_not_depend_on_how_the_ego_moves(labelled: 
 def test_the_speed_depends_on_road_users_and_answers_and_not_on_places(labelled: Path) -> None:
     network, batch, seen = looked(labelled)
     with torch.no_grad():
-        network.road.lane.weight.zero_()  # what it says of the road no longer depends on the places
-        network.road.light.weight.zero_()
-        network.road.line.weight.zero_()
+        for name in ROAD:
+            getattr(network.road, name).weight.zero_()  # what it says of the road no longer depends on the places
         elsewhere = seen.clone()
         elsewhere[:, :100] += 1.0
         users = road_users(seen, len(network.cameras)).clone()
