@@ -165,9 +165,8 @@ def learn_to_see(recipe: Recipe, network: PlannerNetwork, out: Path, splits: Spl
 
 
 def _driven(run: Path, settings: Dagger) -> list[ClipStore]:
-    """What the rounds of a run drove."""
-    stores = (run / ROUND.format(number) / STORE_DIRECTORY for number in range(settings.rounds))
-    return [ClipStore.open(store) for store in stores if store.exists()]
+    """What the rounds of a run drove; raises MimicError when one is not there."""
+    return [ClipStore.open(run / ROUND.format(number) / STORE_DIRECTORY) for number in range(settings.rounds)]
 
 
 def _take_perception(source: Path, target: Path) -> None:

@@ -44,6 +44,8 @@ class GroundTruth:
         """
         lane, bumper_m = self._way.lane_at(station_m), station_m + self._front_m
         line = next((line for line in self._lines if -PASSED_M <= line.station_m - bumper_m <= AHEAD_M), None)
+        junction = next((m for m in self._way.manoeuvres if bumper_m <= m.end_m and m.start_m - bumper_m <= AHEAD_M), None)
+        zebra = next((zebra for zebra in self._zebras if -PASSED_M <= zebra.start_m - bumper_m <= AHEAD_M), None)
         light = None
         if line is not None and line.link is not None:
             shown = line.link.shown(moment.signals)
@@ -55,15 +57,8 @@ class GroundTruth:
             "lane_width_m": lane.width_m,
             "stop_line": None if line is None else {"rule": line.rule, "distance_m": round(line.station_m - bumper_m, 2)},
             "light": light,
-            "junction": next(
-                (
-                    {"start_m": round(m.start_m - bumper_m, 2), "end_m": round(m.end_m - bumper_m, 2)}
-                    for m in self._way.manoeuvres
-                    if bumper_m <= m.end_m and m.start_m - bumper_m <= AHEAD_M
-                ),
-                None,
-            ),
-            "zebra": next(({"distance_m": round(z.start_m - bumper_m, 2)} for z in self._zebras if -PASSED_M <= z.start_m - bumper_m <= AHEAD_M), None),
+            "junction": None if junction is None else {"start_m": round(junction.start_m - bumper_m, 2), "end_m": round(junction.end_m - bumper_m, 2)},
+            "zebra": None if zebra is None else {"distance_m": round(zebra.start_m - bumper_m, 2)},
             "lead": self._lead(moment.actors, moment.ego.pose, bumper_m),
         }
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -252,6 +253,9 @@ def test_in_rounds_the_learner_drives_and_is_corrected(labelled: Path, tmp_path:
     (again := tmp_path / "again").mkdir()
     other = train_run(dataclasses.replace(recipe, seed=1), [labelled], again, report=quiet, encoder=out)
     assert other["data"] == card["data"] and not (again / "round_0").exists()
+    shutil.rmtree(out / "round_1" / STORE_DIRECTORY)
+    with pytest.raises(MimicError, match="round_1/store"):
+        train_run(recipe, [labelled], again, report=quiet, encoder=out)
 
 
 def test_a_store_without_labels_is_refused(tmp_path: Path) -> None:

@@ -169,6 +169,10 @@ def test_the_situation_is_that_of_the_way(town_bag: Path) -> None:
     distances = [s["stop_line"]["distance_m"] for s in found if s["stop_line"]]
     assert distances == sorted(distances, reverse=True) and len(distances) > 10
     assert {s["light"]["state"] for s in found if s["light"]} <= {"red", "red_yellow", "yellow", "green"} and any(s["light"] for s in found)
+    first, of_line = found[0]["junction"], [s for s in found if s["stop_line"]]
+    assert all(s["junction"]["start_m"] == pytest.approx(s["stop_line"]["distance_m"], abs=10.0) for s in of_line)
+    assert all(s["junction"]["end_m"] - s["junction"]["start_m"] == pytest.approx(first["end_m"] - first["start_m"], abs=0.02) for s in of_line)
+    assert first["start_m"] - 10.0 < found[0]["zebra"]["distance_m"] < first["end_m"] + 10.0
     lane = recorded[f"{TRUTH}/lane"][0][2]
     assert lane.header.frame_id == "base_link" and abs(lane.poses[0].pose.position.y) < 0.2 and lane.poses[10].pose.position.x == pytest.approx(20.0, abs=0.5)
 
