@@ -130,6 +130,15 @@ def test_average_precision_counts_what_is_missed_and_what_is_made_up() -> None:
     assert quality.figures()["ap_vehicle"] == pytest.approx((0.5 + 0.5 + 0.5 + 1.0) / 4.0)
 
 
+def test_a_junction_counts_where_it_ends_and_only_when_it_is_said_to_be_there() -> None:
+    quality = Quality()
+    at_m, said_m = np.array([10.0, 10.0, 30.0, 30.0, np.nan]), np.array([11.0, 10.0, 32.0, 34.0, 5.0])
+    quality.add_stretch("junction", at_m, said_m, np.array([True, False, True, True, True]))
+    figures = quality.figures()
+    assert (figures["junction_accuracy_0_20_m"], figures["junction_accuracy_20_40_m"], figures["junction_accuracy_0_40_m"]) == (0.5, 0.5, 0.5)
+    assert not any(name.startswith("zebra") for name in figures)
+
+
 def test_what_a_tracker_has_to_know_is_measured() -> None:
     quality = Quality()
     truth = [np.stack([agent(10.0, 0.0, track=1.0, speed_mps=5.0), agent(30.0, 3.0, track=2.0, speed_mps=0.0)])]
