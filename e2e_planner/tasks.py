@@ -16,7 +16,7 @@ from e2e_planner.network import PlannerNetwork
 from e2e_planner.recipe import Recipe
 from e2e_planner.selection import select
 from e2e_planner.team import Team, gathered
-from e2e_planner.train import Move, Report
+from e2e_planner.train import Move, Report, training_device
 from mimic_contracts.action_spec import CAR
 from perception.agent_boxes import Found, decode, merge
 from perception.loss import PictureLabels, picture_loss
@@ -147,8 +147,8 @@ def remember(network: PlannerNetwork, frames: FrameSet, home: Path, *, report: R
 
 def _encode(network: PlannerNetwork, frames: FrameSet, indices: NDArray[np.int64], path: Path, *, report: Report) -> None:
     """(N, values) float16 of the usable frames `indices`, in a file that appears when it is whole."""
-    network.eval()
-    device = next(network.parameters()).device
+    device = training_device()
+    network.to(device).eval()
     chunks = [indices[start : start + VAL_BATCH] for start in range(0, len(indices), VAL_BATCH)]
 
     @torch.no_grad()

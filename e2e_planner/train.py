@@ -6,15 +6,19 @@ same weights as one that was not.
 
 import json
 import math
+import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import cv2
 import lightning_fabric
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from e2e_planner.checkpoint import STATE_FILE, load_tensors, optimizer_tensors, pack, restore_optimizer, save_tensors, unpack
 from e2e_planner.network import PlannerNetwork
@@ -79,12 +83,28 @@ class Trained:
     val_step: int
 
 
+class Steps(Dataset[Data]):
+    """The batches of a task, by the number of the step."""
+
+    def __init__(self, task: Task[Data], team: Team) -> None:
+        self._task, self._team = task, team
+
+    def __getitem__(self, step: int) -> Data:
+        return self._task.batch(step, self._team)
+
+
 def prepare_torch(*, threads: int, seed: int) -> None:
     """The same numbers every time, from as many threads as are asked for."""
     torch.set_num_threads(threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without, a GPU's sums come in any order
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs 7 % of the time here
     torch.manual_seed(seed)
+
+
+def training_device() -> torch.device:
+    """The GPU, where there is one."""
+    return lightning_fabric.Fabric(accelerator="auto", devices=1).device
 
 
 class Trainer:
@@ -127,16 +147,31 @@ class Trainer:
             pass
 
     def _steps(self, team: Team) -> Iterator[dict[str, float]]:
-        """Learn step after step, and tell the figures of each; another thread prepares the next batch."""
-        last = self.schedule.steps - 1
+        """Learn step after step, and tell the figures of each."""
+        for batch in self._batches(team):
+            figures = self._learn(batch, team)
+            self.step += 1
+            yield figures
+
+    def _batches(self, team: Team) -> Iterator[Any]:
+        """Those of the steps to come: another thread prepares the next one; for a GPU, which is faster than any thread, all processors do."""
+        steps = range(self.step, self.schedule.steps)
+        if self._fabric.device.type != "cpu":
+            torch.multiprocessing.set_sharing_strategy("file_system")  # a batch has more tensors than a process may have files
+            workers = max(1, (os.cpu_count() or 1) - 2)  # one processor is the GPU's, one everybody else's
+            batches = DataLoader(
+                Steps(self.task, team), batch_size=None, sampler=steps, num_workers=workers, multiprocessing_context="fork", worker_init_fn=_work_alone
+            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Lance, which no copy uses, does not like to be copied
+                yield from batches
+            return
         with ThreadPoolExecutor(1) as pool:
             upcoming = pool.submit(self.task.batch, self.step, team)
-            while self.step <= last:
+            for step in steps:
                 batch = upcoming.result()
-                upcoming = pool.submit(self.task.batch, min(self.step + 1, last), team)
-                figures = self._learn(batch, team)
-                self.step += 1
-                yield figures
+                upcoming = pool.submit(self.task.batch, min(step + 1, steps[-1]), team)
+                yield batch
 
     def _learn(self, batch: Any, team: Team) -> dict[str, float]:
         schedule = self.schedule
@@ -146,8 +181,10 @@ class Trainer:
         self.network.train()
         with self._fabric.autocast():  # of `perceive` and `decide`, too, which are not the module's forward
             loss, terms = self.task.loss(self._module, batch, self._move)
-        if not bool(torch.isfinite(loss)):
-            raise MimicError(f"training: the loss is {loss.item()} at step {self.step}; lower learning_rate in the recipe")
+        values = torch.stack((loss, *terms.values())).tolist()  # at once: a GPU is waited for
+        figures = dict(zip(("loss", *(f"loss_{name}" for name in terms)), values, strict=True))
+        if not math.isfinite(figures["loss"]):
+            raise MimicError(f"training: the loss is {figures['loss']} at step {self.step}; lower learning_rate in the recipe")
         self._fitted_optimizer.zero_grad()
         self._fabric.backward(loss)
         team.average_gradients(self.network.parameters())
@@ -160,7 +197,7 @@ class Trainer:
                 average.lerp_(tensor, 1.0 - decay)
             else:
                 average.copy_(tensor)
-        return {"loss": loss.item(), **{f"loss_{name}": term.item() for name, term in terms.items()}}
+        return figures
 
     def _move(self, what: Any) -> Any:
         """Tensors, or what knows how to move, to the device."""
@@ -205,9 +242,13 @@ class Trainer:
         if state["data_hash"] != self.task.data_hash:
             raise MimicError(f"{path}: was trained on other data ({state['data_hash'][:12]}…); give the same stores, or start anew with --overwrite")
         self.network.load_state_dict(unpack(tensors, "network"))
-        self._average, self._best = unpack(tensors, "average"), unpack(tensors, "best")
+        self._average, self._best = ({name: t.to(self._fabric.device) for name, t in unpack(tensors, part).items()} for part in ("average", "best"))
         restore_optimizer(self._optimizer, unpack(tensors, "optimizer"))
         self.step, self._best_score, self._best_step = state["step"], state["best_score"], state["best_step"]
+
+
+def _work_alone(_: int) -> None:
+    cv2.setNumThreads(1)  # every processor has its process
 
 
 def share_of_rate(step: int, steps: int) -> float:

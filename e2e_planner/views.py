@@ -61,7 +61,8 @@ class RoadView(nn.Module):
     """seen (N, places · tokens + points · point_values) of `flat_tokens`, route (N, R) → features (N, width) of each question
     of ROAD, and of WAY: what a path may need of the places.
 
-    None hears how the ego moves: a light that is red because the car stands has not been seen.
+    None hears how the ego moves: a light that is red because the car stands has not been seen. Nothing is dropped out: whoever
+    decides by what is said would learn not to listen.
     """
 
     groups: Tensor
@@ -76,7 +77,7 @@ class RoadView(nn.Module):
         self.point = nn.Sequential(nn.Linear(point_values, width), nn.ReLU(), nn.Linear(width, width))
         self.group = nn.Parameter(0.02 * torch.randn(len(POINTED_AT), width))
         self.hear = nn.Sequential(nn.Linear(route, width), nn.ReLU(), nn.Linear(width, width))
-        self.look = Decoder(sizes, (*ROAD, WAY))
+        self.look = Decoder(sizes, (*ROAD, WAY), dropout=0.0)
 
     def forward(self, seen: Tensor, route: Tensor) -> dict[str, Tensor]:
         """See the class."""
@@ -100,7 +101,7 @@ class TrafficView(nn.Module):
         width, values = sizes.width, ROAD_USER_VALUES + ALONG_VALUES
         self.meet, self.recall, self.hear = (nn.Sequential(nn.Linear(n, width), nn.ReLU(), nn.Linear(width, width)) for n in (values, values, told))
         self.way = nn.Linear(width, width)
-        self.look = Decoder(sizes, ("path", "speed", LEAD), unheard="path")
+        self.look = Decoder(sizes, ("path", "speed", LEAD), dropout=sizes.dropout, unheard="path")
 
     def forward(self, users: Tensor, recalled: Tensor, lane_m: Tensor, told: Tensor, way: Tensor) -> dict[str, Tensor]:
         """See the class."""
@@ -116,14 +117,14 @@ class Decoder(nn.Module):
 
     hush: Tensor
 
-    def __init__(self, sizes: Network, queries: Sequence[str], *, unheard: str = "") -> None:
+    def __init__(self, sizes: Network, queries: Sequence[str], *, dropout: float, unheard: str = "") -> None:
         super().__init__()
         self.queries, width = tuple(queries), sizes.width
         is_hushed = [[heard == unheard and query != unheard for heard in queries] for query in queries]
         self.register_buffer("hush", torch.where(torch.tensor(is_hushed), SILENT, 0.0), persistent=False)  # (Q, Q)
         self.ask = nn.Parameter(0.5 * torch.randn(len(queries), width))
         self.tidy = nn.LayerNorm(width)
-        self.layers = nn.ModuleList(Layer(width, sizes.dropout) for _ in range(sizes.layers))
+        self.layers = nn.ModuleList(Layer(width, dropout) for _ in range(sizes.layers))
         self.last = nn.LayerNorm(width)
 
     def forward(self, memory: Tensor, scores: Tensor, told: Tensor) -> dict[str, Tensor]:

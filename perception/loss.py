@@ -14,8 +14,8 @@ from perception.agent_boxes import BRAKE, INDICATOR, MIDDLE, SIZE, SPEED
 RARE = ("lane_marking", "pole", "sign", "traffic_light")
 RARE_WEIGHT = 3.0
 LAMP_WEIGHT = 40.0  # a place or two, on which it depends whether to go
-VULNERABLE = ("bicycle", "pedestrian")
-VULNERABLE_WEIGHT = 5.0  # a seventh of those in sight, and the ones who must not be missed
+SELDOM_MET = ("truck", "bus", "bicycle", "pedestrian")
+SELDOM_MET_WEIGHT = 5.0  # an eighth of those in sight, whom the network would rather overlook
 FOCUS, FORGIVING = 2.0, 4.0  # exponents of the focal loss (Law and Deng 2018)
 SOLID = slice(4, 11)  # of BOX_VALUES: what places a road user in space
 
@@ -46,7 +46,7 @@ def picture_loss(said: Mapping[str, Tensor], labels: PictureLabels) -> dict[str,
     weights = torch.ones(len(SEMANTIC_CLASSES), device=labels.semantic.device)
     weights[[CLASS_INDEX[name] for name in RARE]] = RARE_WEIGHT
     weights[[CLASS_INDEX[name] for name in LAMP_CLASSES]] = LAMP_WEIGHT
-    weights[[CLASS_INDEX[name] for name in VULNERABLE]] = VULNERABLE_WEIGHT
+    weights[[CLASS_INDEX[name] for name in SELDOM_MET]] = SELDOM_MET_WEIGHT
     semantic = cross_entropy(said["semantic"], labels.semantic, weight=weights, ignore_index=NOT_LABELLED, reduction="sum")
     known = torch.isfinite(labels.log_depth)
     depth = huber_loss(said["log_depth"], torch.where(known, labels.log_depth, said["log_depth"].detach()), delta=0.5, reduction="sum")
@@ -82,4 +82,4 @@ def box_loss(boxes: Tensor, labels: PictureLabels) -> Tensor:
 
 def kind_weights(device: torch.device) -> Tensor:
     """(kinds,) how much a road user of each kind counts."""
-    return torch.tensor([VULNERABLE_WEIGHT if kind in VULNERABLE else 1.0 for kind in AGENT_KINDS], device=device)
+    return torch.tensor([SELDOM_MET_WEIGHT if kind in SELDOM_MET else 1.0 for kind in AGENT_KINDS], device=device)

@@ -16,6 +16,7 @@ import onnx
 import pytest
 import torch
 from planner_helpers import CAR_SIGNALS, WHEEL_SIGNALS, car_recipe, make_store, quiet, wheel_recipe
+from torch.utils.data import DataLoader
 
 from e2e_planner.checkpoint import CARD_FILE, ONNX_FILE, RECIPE_FILE, STATE_FILE, WEIGHTS_FILE, save_tensors
 from e2e_planner.dataset import FrameSet, open_stores
@@ -24,7 +25,7 @@ from e2e_planner.policies import load_policy
 from e2e_planner.run import check_recipe_matches, new_network, prepare_directory, train_run
 from e2e_planner.tasks import ImitationTask
 from e2e_planner.team import Team, gathered
-from e2e_planner.train import Schedule, Trainer
+from e2e_planner.train import Schedule, Steps, Trainer
 from mimic.cli import main
 from mimic_contracts.errors import ContractError, MimicError, UsageError
 
@@ -113,6 +114,14 @@ def test_a_team_learns_the_same_every_time_and_goes_on_where_it_was_interrupted(
     assert not multiprocessing.active_children()
     assert weights_of(recipe, car_store, tmp_path / "cut") == whole
     assert weights_of(car_recipe(), car_store, tmp_path / "alone") != whole, "each part of a batch is varied by a lot of its own"
+
+
+def test_other_processes_make_the_same_batches(car_store: Path, tmp_path: Path) -> None:
+    """As they do for a GPU."""
+    task = imitation(car_recipe(), car_store, tmp_path).task
+    made = list(DataLoader(Steps(task, Team()), batch_size=None, sampler=range(2, 5), num_workers=2, multiprocessing_context="fork"))
+    for step, batch in zip(range(2, 5), made, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(batch.frames.pictures, task.batch(step, Team()).frames.pictures, strict=True))
 
 
 def test_a_team_larger_than_its_batch_is_refused() -> None:
