@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 
 from e2e_planner.baselines import ConstantVelocity, HoldLast
-from e2e_planner.rule_based import RoutePursuit, RuleBasedOracle
+from e2e_planner.rule_based import ErraticPursuit, RoutePursuit, RuleBasedOracle
 from mimic_contracts.config import models_dir
 from mimic_contracts.errors import MimicError
 from mimic_contracts.policy import Policy
@@ -37,6 +37,7 @@ BUILT_IN: dict[str, Callable[[], Policy]] = {
     "constant_velocity": ConstantVelocity,
     "hold_last": HoldLast,
     "route_pursuit": RoutePursuit,
+    "erratic_pursuit": ErraticPursuit,
     "rule_based_oracle": RuleBasedOracle,
     PERCEIVED: _load_perceived,
 }

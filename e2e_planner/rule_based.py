@@ -5,6 +5,7 @@ the path on which the car steers to it; who is on that path or will be; where to
 """
 
 import math
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,6 +32,7 @@ CURVATURE_SHARE = 0.9  # of the vehicle's limit: the rest is for the tracker
 EMERGENCY_AHEAD_S = 1.0  # a plan that brakes as hard later may still become calm
 NEAREST_LEADS = 2  # whom the speed depends on: the others follow each other
 MAX_STEERING_LAG_1PM = 0.01
+WHIM_S, WHIMS = 4.0, (0.0, 0.0, 0.2, 0.5, 1.0)  # for how long, and shares of the speed that the road allows
 Values = NDArray[np.float64]
 
 
@@ -152,6 +154,28 @@ class RoutePursuit:
             model_id=self.model_id,
             is_emergency=is_emergency,
         )
+
+
+class ErraticPursuit(RoutePursuit):
+    """`erratic_pursuit`: as `route_pursuit`, but every few seconds it thinks better of its speed, by lot, and stands, say, in the middle
+    of a junction, or short of a line. For recordings in which the expert says what it would do from there (`mimic sim record`)."""
+
+    model_id = "erratic_pursuit"
+
+    def reset(self) -> None:
+        """Forget everything seen."""
+        super().reset()
+        self._start: tuple[int, int] | None = None  # when the drive began, and what its lots depend on
+
+    def _limits(self, route: RouteLine, path: Path) -> Values:
+        return self._share * super()._limits(route, path)
+
+    def _plan(self, observation: Observation, scene: Scene, speed_mps: float) -> Plan:
+        if self._start is None:
+            self._start = observation.stamp_ns, zlib.crc32(route_line(scene.lanes).line.points_m.tobytes())
+        since_ns, seed = self._start
+        self._share = float(np.random.default_rng([seed, int((observation.stamp_ns - since_ns) / 1e9 / WHIM_S)]).choice(WHIMS))
+        return super()._plan(observation, scene, speed_mps)
 
 
 class RuleBasedOracle(RoutePursuit):

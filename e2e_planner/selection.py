@@ -1,5 +1,5 @@
 """Which of the offered plans drives: along the most probable path, with a hold so that two equally good ones don't alternate, at
-the median speed."""
+the median speed; a stop that has begun is finished."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from mimic_contracts.plan import Plan
 SAME_GROUP_M = 0.7  # plans nearer to each other than this, on average, are one decision (LEARNING, 'why continuous')
 RIVAL_RATIO = 2.0  # a rival group of paths takes over only with more than this times the probability of the held one
 MAX_HOLD_S = 1.0  # an older plan says nothing about now; also the end of plans that is not compared
+NEARLY_MPS, WITHIN_S = 1.5, 2.0  # a stop has begun when the vehicle is slower and was to stand within this
+STANDS_MPS = 0.1
+SPEED = CAR.index("speed_mps")
 POSE = [CAR.index("x_m"), CAR.index("y_m"), CAR.index("yaw_rad")]
 
 
@@ -21,10 +24,13 @@ def select(plans: NDArray[np.float64], probabilities: NDArray[np.float64], *, pa
     Paths of which a plan is within SAME_GROUP_M of the one driven before are held, unless the group around the best rival has
     more than RIVAL_RATIO times their probability; the most probable of them is taken. Where to go is a decision, how fast a matter
     of degree: of the profiles, it is the one to which all are nearest, as they are probable. The most probable
-    one says less: one way to brake may be likelier than each of three ways to go on, and yet unlikely.
+    one says less: one way to brake may be likelier than each of three ways to go on, and yet unlikely. But to stop is a decision: once
+    it has begun, only the profiles that stop count until the vehicle stands, or none of them does.
     """
     plans, probabilities = plans.reshape(paths, -1, *plans.shape[1:]), probabilities.reshape(paths, -1)
-    shares, profile = probabilities.sum(axis=1), _median(plans, probabilities)
+    stops = _stands(plans[0], 0.0)
+    counts = stops if stops.any() and _is_stopping(float(plans[0, 0, 0, SPEED]), stamp_ns, previous) else np.ones_like(stops)
+    shares, profile = probabilities.sum(axis=1), _median(plans, probabilities, counts)
     return _path(plans, shares, profile, stamp_ns, previous) * plans.shape[1] + profile
 
 
@@ -40,11 +46,25 @@ def _path(plans: NDArray[np.float64], shares: NDArray[np.float64], profile: int,
     return best
 
 
-def _median(plans: NDArray[np.float64], probabilities: NDArray[np.float64]) -> int:
-    """The speed profile with the least expected distance from the others, of plans (P, S, T, C), probabilities (P, S)."""
+def _median(plans: NDArray[np.float64], probabilities: NDArray[np.float64], counts: NDArray[np.bool_]) -> int:
+    """The speed profile with the least expected distance from the others, of those that count (S,), of plans (P, S, T, C),
+    probabilities (P, S)."""
     along = plans[probabilities.sum(axis=1).argmax()]
     apart_m = np.stack([_apart_m(along, plan[:, POSE[:2]]) for plan in along])
-    return int((apart_m @ probabilities.sum(axis=0)).argmin())
+    return int(np.where(counts, apart_m @ (counts * probabilities.sum(axis=0)), np.inf).argmin())
+
+
+def _is_stopping(speed_mps: float, stamp_ns: int, previous: Plan | None) -> bool:
+    """Whether a stop has begun, and the vehicle does not stand yet."""
+    if previous is None or not 0 < stamp_ns - previous.stamp_ns <= MAX_HOLD_S * 1e9:
+        return False
+    return STANDS_MPS < speed_mps < NEARLY_MPS and bool(_stands(previous.values, (stamp_ns - previous.stamp_ns) / 1e9))
+
+
+def _stands(plans: NDArray[np.float64], since_s: float) -> NDArray[np.bool_]:
+    """(...) whether plans (..., T, C) come to a standstill within WITHIN_S from since_s on."""
+    soon = (since_s <= CAR.times_s) & (since_s + WITHIN_S >= CAR.times_s)
+    return np.asarray(plans[..., soon, SPEED].min(axis=-1) <= STANDS_MPS)
 
 
 def _continued(previous: Plan, stamp_ns: int) -> NDArray[np.float64]:

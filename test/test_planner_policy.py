@@ -232,6 +232,17 @@ def test_whoever_stands_is_not_held_there() -> None:
     assert select(plans, np.array([0.4, 0.2, 0.2, 0.2]), paths=1, stamp_ns=PERIOD_NS, previous=plan_of(plans[0])) == 1
 
 
+@pytest.mark.parametrize(("speed", "chosen"), [(2.0, 2), (1.0, 0), (0.05, 2)])
+def test_a_stop_that_has_begun_is_finished(speed: float, chosen: int) -> None:
+    """Not one that is far off, and whoever stands may go."""
+    plans = np.concatenate([car_plans(curvatures=[0.0], speed=speed) for _ in range(4)])
+    for plan, change_mps2 in zip(plans, (-2.0, 0.5, 1.0, 1.5), strict=True):
+        plan[:, COLUMN["speed_mps"]] = np.maximum(speed + change_mps2 * CAR.times_s, 0.0)
+        plan[:, COLUMN["x_m"]] = np.concatenate([[0.0], np.cumsum(plan[1:, COLUMN["speed_mps"]] * 0.2)])
+    assert select(plans, np.array([0.3, 0.2, 0.3, 0.2]), paths=1, stamp_ns=PERIOD_NS, previous=plan_of(plans[0])) == chosen
+    assert select(plans, np.array([0.3, 0.2, 0.3, 0.2]), paths=1, stamp_ns=PERIOD_NS, previous=plan_of(plans[2])) == 2
+
+
 def test_the_path_is_held_whatever_the_speed() -> None:
     plans = np.concatenate([car_plans(curvatures=[kappa], speed=speed) for kappa in (-0.02, 0.02) for speed in (6.0, 10.0)])
     assert select(plans, np.array([0.05, 0.35, 0.1, 0.5]), paths=2, stamp_ns=PERIOD_NS, previous=plan_of(plans[0])) == 1

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rule_helpers import VEHICLE, agent, bend, drive, lane, light, seen_from, stop_line, straight
 
 from e2e_planner.policies import load_policy
-from e2e_planner.rule_based import RoutePursuit, RuleBasedOracle
+from e2e_planner.rule_based import ErraticPursuit, RoutePursuit, RuleBasedOracle
 from mimic_contracts.errors import MimicError
 from mimic_contracts.observation import EgoState, Observation
 from mimic_contracts.policy import Policy
@@ -171,6 +171,12 @@ def test_a_queue_at_a_light_is_not_passed():
     log = drive(lambda t, ego: scene, speed=9, duration=25)
     assert np.abs(log.y).max() < 0.1
     assert 2.0 < log.clearance()[-1] < 4.5
+
+
+def test_erratic_pursuit_stands_and_goes_by_lot_and_the_same_every_time():
+    speeds = [drive(lambda t, ego: road(), policy=ErraticPursuit(), speed=10, duration=60).speed for _ in range(2)]
+    assert speeds[0].min() < 0.05 and speeds[0].max() > 8.0 and np.array_equal(*speeds)
+    assert np.diff(speeds[0] < 0.05).sum() >= 4, "more than once"
 
 
 def test_route_pursuit_sees_nobody():

@@ -7,8 +7,8 @@
     mimic drive --policy out/run --route out/drive/routes/day_s1.parquet      is this drive made again, byte for byte?
 
 POLICY is a run directory, an .onnx file with its card, expert, rule_based_oracle, rule_based_perceived:RUN (it sees with the
-perception of a run directory; without :RUN with that of models/tiny), route_pursuit, constant_velocity, hold_last, or
-module:Class. Routes are driven in --jobs processes at once, with the same results for any number of them. A policy that
+perception of a run directory; without :RUN with that of models/tiny), route_pursuit, erratic_pursuit, constant_velocity,
+hold_last, or module:Class. Routes are driven in --jobs processes at once, with the same results for any number of them. A policy that
 raises, or thinks for longer than --budget-s, or a town that is not there fails the route, and the run goes on; when SUMO
 dies, the route is repeated once. What was finished survives an interruption, and --resume goes on from there.
 

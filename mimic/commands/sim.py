@@ -18,7 +18,8 @@ itself: how each driver drives, what went wrong; and which drives were left out,
 something, or failed its scenario's own test (without being pushed).
 
 With --policy a learner drives, and /sim/expert_trajectory is at every tick what the expert would do from where the learner
-came to; with --expert-share the expert drives for that share of the time, some seconds at a stretch. None of these drives
+came to; with --expert-share the expert drives for that share of the time, some seconds at a stretch. A learner that is bad
+on purpose does before there is one: erratic_pursuit, route_pursuit. None of these drives
 is left out; they end at the first collision that the learner is to blame for, or 5 m beside its way, too, as answers.json says.
 
 Drives come from as many processes as asked for, and are the same from any number of them. An interrupted recording goes

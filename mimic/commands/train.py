@@ -87,6 +87,7 @@ class Progress:
                 self._writer.add_scalar(name, value, step)
         if "val_score" in figures:
             self._bar.set_postfix(loss=f"{figures['loss']:.3f}", val=f"{figures['val_score']:.4f}")
+        self._bar.total = total  # what is remembered is so by parts
         self._bar.update(step - self._bar.n)
 
     def close(self) -> None:
