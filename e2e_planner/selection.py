@@ -28,8 +28,11 @@ def select(plans: NDArray[np.float64], probabilities: NDArray[np.float64], *, pa
     it has begun, only the profiles that stop count until the vehicle stands, or none of them does.
     """
     plans, probabilities = plans.reshape(paths, -1, *plans.shape[1:]), probabilities.reshape(paths, -1)
-    stops = _stands(plans[0], 0.0)
-    counts = stops if stops.any() and _is_stopping(float(plans[0, 0, 0, SPEED]), stamp_ns, previous) else np.ones_like(stops)
+    if previous is not None and not 0 < stamp_ns - previous.stamp_ns <= MAX_HOLD_S * 1e9:
+        previous = None
+    stops, nearly_stands = _stands(plans[0], 0.0), STANDS_MPS < plans[0, 0, 0, SPEED] < NEARLY_MPS
+    is_stopping = previous is not None and nearly_stands and _stands(previous.values, (stamp_ns - previous.stamp_ns) / 1e9)
+    counts = stops if is_stopping and stops.any() else np.ones_like(stops)
     shares, profile = probabilities.sum(axis=1), _median(plans, probabilities, counts)
     return _path(plans, shares, profile, stamp_ns, previous) * plans.shape[1] + profile
 
@@ -37,7 +40,7 @@ def select(plans: NDArray[np.float64], probabilities: NDArray[np.float64], *, pa
 def _path(plans: NDArray[np.float64], shares: NDArray[np.float64], profile: int, stamp_ns: int, previous: Plan | None) -> int:
     """The most probable of the paths that are held, of plans (P, S, T, C) and the probabilities (P,) of the paths."""
     best = int(shares.argmax())
-    if previous is None or not 0 < stamp_ns - previous.stamp_ns <= MAX_HOLD_S * 1e9:
+    if previous is None:
         return best
     held = (_apart_m(plans, _continued(previous, stamp_ns)) <= SAME_GROUP_M).any(axis=1)
     rivals = ~held & (_apart_m(plans[:, profile], plans[best, profile][:, POSE[:2]]) <= SAME_GROUP_M)
@@ -52,13 +55,6 @@ def _median(plans: NDArray[np.float64], probabilities: NDArray[np.float64], coun
     along = plans[probabilities.sum(axis=1).argmax()]
     apart_m = np.stack([_apart_m(along, plan[:, POSE[:2]]) for plan in along])
     return int(np.where(counts, apart_m @ (counts * probabilities.sum(axis=0)), np.inf).argmin())
-
-
-def _is_stopping(speed_mps: float, stamp_ns: int, previous: Plan | None) -> bool:
-    """Whether a stop has begun, and the vehicle does not stand yet."""
-    if previous is None or not 0 < stamp_ns - previous.stamp_ns <= MAX_HOLD_S * 1e9:
-        return False
-    return STANDS_MPS < speed_mps < NEARLY_MPS and bool(_stands(previous.values, (stamp_ns - previous.stamp_ns) / 1e9))
 
 
 def _stands(plans: NDArray[np.float64], since_s: float) -> NDArray[np.bool_]:

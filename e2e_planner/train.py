@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import cv2
 import lightning_fabric
 import torch
 from torch import Tensor
@@ -158,13 +157,11 @@ class Trainer:
         steps = range(self.step, self.schedule.steps)
         if self._fabric.device.type != "cpu":
             torch.multiprocessing.set_sharing_strategy("file_system")  # a batch has more tensors than a process may have files
-            workers = max(1, (os.cpu_count() or 1) - 2)  # one processor is the GPU's, one everybody else's
-            batches = DataLoader(
-                Steps(self.task, team), batch_size=None, sampler=steps, num_workers=workers, multiprocessing_context="fork", worker_init_fn=_work_alone
-            )
+            loader = DataLoader(Steps(self.task, team), batch_size=None, sampler=steps, num_workers=os.cpu_count() or 1, multiprocessing_context="fork")
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Lance, which no copy uses, does not like to be copied
-                yield from batches
+                batches = iter(loader)
+            yield from batches
             return
         with ThreadPoolExecutor(1) as pool:
             upcoming = pool.submit(self.task.batch, self.step, team)
@@ -245,10 +242,6 @@ class Trainer:
         self._average, self._best = ({name: t.to(self._fabric.device) for name, t in unpack(tensors, part).items()} for part in ("average", "best"))
         restore_optimizer(self._optimizer, unpack(tensors, "optimizer"))
         self.step, self._best_score, self._best_step = state["step"], state["best_score"], state["best_step"]
-
-
-def _work_alone(_: int) -> None:
-    cv2.setNumThreads(1)  # every processor has its process
 
 
 def share_of_rate(step: int, steps: int) -> float:

@@ -241,6 +241,7 @@ def test_a_stop_that_has_begun_is_finished(speed: float, chosen: int) -> None:
         plan[:, COLUMN["x_m"]] = np.concatenate([[0.0], np.cumsum(plan[1:, COLUMN["speed_mps"]] * 0.2)])
     assert select(plans, np.array([0.3, 0.2, 0.3, 0.2]), paths=1, stamp_ns=PERIOD_NS, previous=plan_of(plans[0])) == chosen
     assert select(plans, np.array([0.3, 0.2, 0.3, 0.2]), paths=1, stamp_ns=PERIOD_NS, previous=plan_of(plans[2])) == 2
+    assert select(plans[1:], np.array([0.3, 0.4, 0.3]), paths=1, stamp_ns=PERIOD_NS, previous=plan_of(plans[0])) == 1, "none stops"
 
 
 def test_the_path_is_held_whatever_the_speed() -> None:
