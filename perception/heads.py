@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, pixel_unshuffle
+from torch.nn.functional import interpolate
 
 from mimic_contracts.labels import LABEL_STRIDE, SEMANTIC_CLASSES
 from mimic_contracts.scene import AGENT_KINDS
@@ -31,7 +31,7 @@ class Neck(nn.Module):
         self.coarse = nn.Conv2d(last, channels, 1)
         self.sides = nn.ModuleList([nn.Conv2d(sixteenth, channels, 1), nn.Conv2d(eighth, channels, 1), nn.Conv2d(quarter, FINE_CHANNELS, 1)])
         sizes = ((channels, channels), (channels, FINE_CHANNELS), (FINE_CHANNELS, FINE_CHANNELS))
-        self.pixels = nn.Conv2d(3 * LABEL_STRIDE**2, FINE_CHANNELS, 1)
+        self.pixels = nn.Conv2d(3, FINE_CHANNELS, LABEL_STRIDE, LABEL_STRIDE)
         self.mixes = nn.ModuleList(ConvNorm(before, after, 3, cameras=cameras) for before, after in sizes)
 
     def tokens(self, pyramid: Sequence[Tensor], camera: int) -> Tensor:
@@ -44,7 +44,7 @@ class Neck(nn.Module):
         the way to what kind of thing it is."""
         quarter, eighth = pyramid[-4], pyramid[-3]
         mixed = torch.relu(self.mixes[1](self.sides[1](eighth) + grown(tokens, eighth), camera))
-        pixels = self.pixels(pixel_unshuffle(pictures[:, :3] / 64.0 - 2.0, LABEL_STRIDE))
+        pixels = self.pixels(pictures[:, :3] / 64.0 - 2.0)
         return torch.relu(self.mixes[2](self.sides[2](quarter) + pixels + grown(mixed, quarter), camera))
 
 

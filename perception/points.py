@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import max_pool2d, normalize, pixel_unshuffle
+from torch.nn.functional import max_pool2d, normalize
 
 from mimic_contracts.labels import CLASS_INDEX, LABEL_STRIDE, LAMP_CLASSES
 from mimic_contracts.rig import Rig
@@ -27,7 +27,8 @@ GROUPS = [group for group, count in enumerate(POINTED_AT.values()) for _ in rang
 LAMPS, SIGN = [CLASS_INDEX[name] for name in LAMP_CLASSES], [CLASS_INDEX["sign"]]
 LEAST_SCORE = 0.05  # up to which nothing is there: before anything is learned, all is equally little
 GLIMPSE_PLACES = 3  # whose pixels are passed on: the one above, the point's own, the one below
-GLIMPSE_VALUES = GLIMPSE_PLACES * 3 * LABEL_STRIDE**2
+GLIMPSE_PIXELS = LABEL_STRIDE**2  # of each of these
+GLIMPSE_VALUES = GLIMPSE_PLACES * 3 * GLIMPSE_PIXELS
 TYPICAL_STATION_M, TYPICAL_OFFSET_M, FAR_OFFSETS, LANE_M, TYPICAL_MPS = 20.0, 4.0, 2.0, 2.0, 5.0  # of what is along the lane
 BEHIND_M, BEYOND_M = 30.0, 60.0  # how far a lane is taken to go on
 ALONG_VALUES = 7  # see along_lane
@@ -60,13 +61,15 @@ class Points(nn.Module):
             v, u = np.indices((height, width)).reshape(2, -1)
             is_of = [np.full(len(u), index == i) for i in range(len(rig.cameras))]
             told.append(np.stack([2.0 * u / (width - 1) - 1.0, 2.0 * v / (height - 1) - 1.0, *is_of], axis=1))
-            rows = np.stack([np.maximum(v - 1, 0), v, np.minimum(v + 1, height - 1)], axis=1)
-            glimpsed.append(first + rows * width + u[:, None])
-            first += height * width
-            right = ((u + 0.5) * LABEL_STRIDE - 0.5 - k[0, 2]) / k[0, 0]  # of the optical axis, at a depth of 1 m
+            rows = np.stack([np.maximum(v - 1, 0), v, np.minimum(v + 1, height - 1)], axis=1)[:, :, None, None]
+            down, right = np.indices((LABEL_STRIDE, LABEL_STRIDE))
+            of_pixels = (rows * LABEL_STRIDE + down) * camera.width_px + u[:, None, None, None] * LABEL_STRIDE + right
+            glimpsed.append(first + of_pixels.reshape(len(u), -1))
+            first += camera.height_px * camera.width_px
+            aside = ((u + 0.5) * LABEL_STRIDE - 0.5 - k[0, 2]) / k[0, 0]  # to the right of the optical axis, at a depth of 1 m
             fixed = (1.0 / k[0, 0], m.x_m, m.y_m, np.cos(m.yaw_rad), np.sin(m.yaw_rad))
-            geometry.append(np.stack([right, *(np.full(len(u), value) for value in fixed)], 1))
-        self.register_buffer("glimpsed", torch.tensor(np.concatenate(glimpsed)), persistent=False)  # (places, GLIMPSE_PLACES)
+            geometry.append(np.stack([aside, *(np.full(len(u), value) for value in fixed)], 1))
+        self.register_buffer("glimpsed", torch.tensor(np.concatenate(glimpsed)), persistent=False)  # (places, pixels)
         self.register_buffer("told", torch.tensor(np.concatenate(told), dtype=torch.float32), persistent=False)  # (places, 2 + cameras)
         self.register_buffer("geometry", torch.tensor(np.concatenate(geometry), dtype=torch.float32), persistent=False)  # (places, 6)
 
@@ -81,9 +84,9 @@ class Points(nn.Module):
         values = torch.cat([kinds.sigmoid(), boxes.clamp(-MAX_VALUE, MAX_VALUE), features], 1)
         values = values.gather(2, place[:, None].expand(-1, values.shape[1], -1)).transpose(1, 2)
         posed = self._posed(values[..., len(AGENT_KINDS) : len(AGENT_KINDS) + BOX_VALUES], self.geometry[place])
-        pixels = torch.cat([pixel_unshuffle(p[:, :3].float(), LABEL_STRIDE).flatten(2) for p in pictures], 2)
-        glimpse = pixels.gather(2, self.glimpsed[place].flatten(1)[:, None].expand(-1, pixels.shape[1], -1))  # (N, values, K · places)
-        glimpse = (glimpse.unflatten(2, (-1, GLIMPSE_PLACES)).permute(0, 2, 3, 1).flatten(2) - 128.0) / 64.0
+        pixels = torch.cat([p[:, :3].flatten(2) for p in pictures], 2)
+        glimpse = pixels.gather(2, self.glimpsed[place].flatten(1)[:, None].expand(-1, 3, -1)).float()  # (N, 3, K · places · pixels)
+        glimpse = (glimpse.unflatten(2, (-1, GLIMPSE_PLACES, GLIMPSE_PIXELS)).permute(0, 2, 3, 1, 4).flatten(2) - 128.0) / 64.0
         points = torch.cat([score[..., None], posed, values, glimpse, self.told[place]], 2)
         return torch.where(score[..., None] > 0.0, points, torch.zeros_like(points))  # which of the places where nothing is, is by lot
 
@@ -104,8 +107,9 @@ class Points(nn.Module):
 def tops(heads: Mapping[str, Tensor]) -> Tensor:
     """(N, groups, h, w) how clearly a camera's heads see each group at a place; 0 where they see it clearly more so beside it."""
     heat, classes = heads["heat"].detach().float(), heads["semantic"].detach().float()
-    shares = classes.softmax(1)
-    scores = torch.cat([heat.amax(1, keepdim=True).sigmoid(), shares[:, LAMPS].sum(1, keepdim=True), shares[:, SIGN]], 1)
+    powers = (classes - classes.amax(1, keepdim=True)).exp()  # a softmax over what is not the last axis is slow in ONNX Runtime
+    lamps, sign = (powers[:, wanted].sum(1, keepdim=True) / powers.sum(1, keepdim=True) for wanted in (LAMPS, SIGN))
+    scores = torch.cat([heat.amax(1, keepdim=True).sigmoid(), lamps, sign], 1)
     beside = max_pool2d(scores, 3, stride=1, padding=1) - scores
     return torch.relu(scores - LEAST_SCORE - STEEPNESS * beside)
 
