@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import Twist, TwistStamped
+from geometry_msgs.msg import TwistStamped
 from nav_msgs.msg import Odometry
 from nav_msgs.msg import Path as PathMessage
 from rclpy.clock import Clock, ClockType
@@ -68,13 +68,12 @@ class ReplayNode(MimicNode):
         self._command_publisher = self.create_publisher(String, p.route_command_topic, RELIABLE_QOS)
         self._route_publisher = self.create_publisher(PathMessage, p.route_topic, RELIABLE_QOS)
         self._clock_publisher = self.create_publisher(ClockMessage, "/clock", RELIABLE_QOS)
-        command_type = TwistStamped if p.adapter == "twist_stamped" else Twist
         self._inputs = [
             self._record_and_hear(JointTrajectory, p.trajectory_topic, self._on_trajectory),
             self._record_and_hear(DiagnosticArray, DIAGNOSTICS_TOPIC, self._on_diagnostics),
         ]
         if p.has_vehicle_interface:
-            self._inputs.append(self._record_and_hear(command_type, p.command_topic, self._on_command))
+            self._inputs.append(self._record_and_hear(TwistStamped, p.command_topic, self._on_command))
             self._inputs.append(self._record_and_hear(String, MODE_TOPIC, lambda _: None, qos=LATCHED_QOS))
         self._engage_client = self.create_client(SetBool, p.engage_service)
 
@@ -92,7 +91,7 @@ class ReplayNode(MimicNode):
         if self._drive.odometry:
             self._writer.add_topic(p.odometry_topic, "nav_msgs/msg/Odometry")
         if p.has_vehicle_interface:
-            self._writer.add_topic(p.command_topic, "geometry_msgs/msg/TwistStamped" if p.adapter == "twist_stamped" else "geometry_msgs/msg/Twist")
+            self._writer.add_topic(p.command_topic, "geometry_msgs/msg/TwistStamped")
             self._writer.add_topic(MODE_TOPIC, "std_msgs/msg/String")
         for name, publisher in self._info_publishers.items():  # before the first picture, which can't be understood without
             info = self._drive.frame_plan.recording.camera_infos[name]
@@ -135,11 +134,9 @@ class ReplayNode(MimicNode):
         except ContractError as error:
             self._answers.add_failure(f"planner_node: {error}", stamp_ns=stamp_to_ns(message.header.stamp))
 
-    def _on_command(self, message: TwistStamped | Twist) -> None:
-        is_stamped = isinstance(message, TwistStamped)
-        twist = message.twist if is_stamped else message
-        stamp_ns = stamp_to_ns(message.header.stamp) if is_stamped else self._answers.stamp_ns
-        self._answers.add_command(CommandSample(speed_mps=twist.linear.x, yaw_rate_radps=twist.angular.z), stamp_ns=stamp_ns)
+    def _on_command(self, message: TwistStamped) -> None:
+        sample = CommandSample(speed_mps=message.twist.linear.x, yaw_rate_radps=message.twist.angular.z)
+        self._answers.add_command(sample, stamp_ns=stamp_to_ns(message.header.stamp))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         stamp_ns = stamp_to_ns(message.header.stamp)

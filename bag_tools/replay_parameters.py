@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from mimic_contracts.parameters import parameter
-from mimic_contracts.vehicle import ADAPTERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,11 +14,10 @@ class ReplayParameters:
     out: str = parameter("", "Bag for the results, with a report of the same name and .json beside it.")
     overwrite: bool = parameter(False, "Replace an earlier result.")
     has_vehicle_interface: bool = parameter(True, "Wait for the vehicle interface's answer too; needs recorded odometry.")
-    adapter: str = parameter("twist_stamped", "Type of the actuation, as the vehicle file says.", choices=ADAPTERS)
     answer_timeout_s: float = parameter(10.0, "Fail when a tick is not answered within this time (steady clock).", low=0.1, high=600.0)
     odometry_topic: str = parameter("/localization/kinematic_state", "nav_msgs/Odometry out, at the stamp of each picture.")
     route_command_topic: str = parameter("/planning/route_command", "std_msgs/String out, where the recording has it.")
     route_topic: str = parameter("/planning/route", "nav_msgs/Path out, in the vehicle frame at each picture, where the recording has it.")
     trajectory_topic: str = parameter("/planning/trajectory", "trajectory_msgs/JointTrajectory in: the planner's answer.")
-    command_topic: str = parameter("/vehicle/command", "Actuation in: the vehicle interface's answer.")
+    command_topic: str = parameter("/vehicle/command", "geometry_msgs/TwistStamped in: the vehicle interface's answer.")
     engage_service: str = parameter("/vehicle/engage", "std_srvs/SetBool of the vehicle interface.")

@@ -9,7 +9,7 @@ from mimic_contracts.errors import ContractError
 from mimic_contracts.rig import Mounting, mounting_from_dict
 from mimic_contracts.validation import check_choice, check_number, check_text
 
-ADAPTERS = ("twist", "twist_stamped")
+ADAPTERS = ("twist", "twist_stamped", "ackermann")
 
 
 @dataclass(frozen=True, kw_only=True)

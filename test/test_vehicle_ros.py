@@ -1,5 +1,6 @@
 """The vehicle interface node as a process of its own, over DDS: real time, lockstep, refusals, stops, the driver."""
 
+from importlib.util import find_spec
 from itertools import count
 
 import numpy as np
@@ -245,4 +246,21 @@ def test_a_vehicle_file_that_does_not_exist(ros):
     assert not ros.configure(NAME)
     reasons = lambda: [s.message for a in node.diagnostics for s in a.status if "vehicles: 'unicorn'" in s.message]  # noqa: E731
     ros.wait_until(reasons, "the reason")
-    assert "one of: simulator" in reasons()[0]
+    assert "simulator, simulator_quad" in reasons()[0]
+
+
+@pytest.mark.skipif(find_spec("ackermann_msgs") is not None, reason="ackermann_msgs is installed")
+def test_a_message_type_that_is_not_installed(ros):
+    node = Interface(ros, vehicle="ackermann_car")
+    assert not ros.configure(NAME)
+    reasons = lambda: [s.message for a in node.diagnostics for s in a.status if "ackermann_msgs" in s.message]  # noqa: E731
+    ros.wait_until(reasons, "the reason")
+    assert "apt install ros-$ROS_DISTRO-ackermann-msgs" in reasons()[0]
+
+
+def test_what_hears_twist_can_take_any_vehicle_in_its_stead(ros):
+    """As the simulator and the replay do."""
+    node = Interface(ros, vehicle="ackermann_car", adapter="twist_stamped").up()
+    node.feed(speed=2.0)
+    node.engage_when_fed()
+    assert node.commands[-1].twist.linear.x == pytest.approx(2.0, abs=0.5)

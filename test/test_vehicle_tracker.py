@@ -12,7 +12,7 @@ from mimic_contracts.errors import ContractError
 from mimic_contracts.motion import from_frame, to_frame
 from mimic_contracts.plan import Command
 from vehicle_interface import modes
-from vehicle_interface.adapters import twist_from_command
+from vehicle_interface.adapters import ackermann_from_command, twist_from_command
 from vehicle_interface.kinematics import advance_pose, curvature_of_road_wheel, road_wheel_angle
 from vehicle_interface.plan_tracker import Motion, PlanTracker
 
@@ -49,6 +49,14 @@ def test_twist():
     twist = twist_from_command(Command(stamp_ns=0, acceleration_mps2=1.0, curvature_1pm=0.05, target_speed_mps=4.0))
     assert (twist.speed_mps, twist.yaw_rate_radps) == (4.0, pytest.approx(0.2))
     assert twist_from_command(Command(stamp_ns=0, acceleration_mps2=0.0, curvature_1pm=0.05, target_speed_mps=0.0)).yaw_rate_radps == 0.0
+
+
+@given(curvature=st.floats(-0.5, 0.5), speed=st.floats(0.0, 30.0), acceleration=st.floats(-6.0, 2.0))
+def test_ackermann_steers_the_curve_that_is_commanded_at_any_speed(curvature, speed, acceleration):
+    command = Command(stamp_ns=0, acceleration_mps2=acceleration, curvature_1pm=curvature, target_speed_mps=speed)
+    told = ackermann_from_command(command, wheelbase_m=2.8)
+    assert (told.speed_mps, told.acceleration_mps2) == (speed, acceleration)
+    assert curvature_of_road_wheel(told.steering_angle_rad, wheelbase_m=2.8) == pytest.approx(curvature)
 
 
 # Which plans are taken over.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mimic_contracts.plan import Command
+from vehicle_interface.kinematics import road_wheel_angle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,6 +14,21 @@ class Twist2D:
     yaw_rate_radps: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ackermann:
+    """Speed along x, its acceleration, and the angle of the (virtual, middle) front wheel, positive to the left."""
+
+    speed_mps: float
+    acceleration_mps2: float
+    steering_angle_rad: float
+
+
 def twist_from_command(command: Command) -> Twist2D:
     """Target speed, and the yaw rate of the commanded curvature at that speed: ω = v·κ."""
     return Twist2D(speed_mps=command.target_speed_mps, yaw_rate_radps=command.target_speed_mps * command.curvature_1pm)
+
+
+def ackermann_from_command(command: Command, *, wheelbase_m: float) -> Ackermann:
+    """Target speed and acceleration, and the wheel's angle for the commanded curvature."""
+    angle_rad = road_wheel_angle(command.curvature_1pm, wheelbase_m=wheelbase_m)
+    return Ackermann(speed_mps=command.target_speed_mps, acceleration_mps2=command.acceleration_mps2, steering_angle_rad=angle_rad)

@@ -5,7 +5,6 @@ from typing import Any
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
 from std_msgs.msg import Bool, String
@@ -14,11 +13,12 @@ from trajectory_msgs.msg import JointTrajectory
 
 from mimic_contracts.errors import ContractError
 from mimic_contracts.plan import Command
-from mimic_contracts.ros_conversions import odometry_pose, plan_from_message, stamp_to_ns, twist_stamped_message
+from mimic_contracts.ros_actuation import actuation_type
+from mimic_contracts.ros_conversions import BASE_FRAME, ns_to_stamp, odometry_pose, plan_from_message, stamp_to_ns, twist_stamped_message
 from mimic_contracts.ros_lifecycle import ERROR, LATCHED_QOS, OK, RELIABLE_QOS, SENSOR_QOS, WARN, MimicNode, run_node
 from mimic_contracts.vehicle import load_vehicle
 from vehicle_interface import modes
-from vehicle_interface.adapters import twist_from_command
+from vehicle_interface.adapters import ackermann_from_command, twist_from_command
 from vehicle_interface.core import InterfaceOutput, VehicleInterfaceCore
 from vehicle_interface.vehicle_interface_parameters import VehicleInterfaceParameters
 
@@ -35,6 +35,7 @@ class VehicleInterfaceNode(MimicNode):
         """Read the vehicle file, make the core, the publishers, subscriptions and services."""
         p = self.parameters
         self._vehicle = load_vehicle(p.vehicle)
+        self._adapter = p.adapter or self._vehicle.adapter
         self._core = VehicleInterfaceCore(self._vehicle, p)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = None
@@ -42,8 +43,7 @@ class VehicleInterfaceNode(MimicNode):
         self._diagnosed_ns = self._tick_ns = 0
         self._odometry_of_tick: dict[int, Odometry] = {}
         self._plan_of_tick: dict[int, JointTrajectory | None] = {}  # None: the planner said that it has none
-        message_type = TwistStamped if self._vehicle.adapter == "twist_stamped" else Twist
-        self._command_publisher = self.create_publisher(message_type, p.command_topic, RELIABLE_QOS)
+        self._command_publisher = self.create_publisher(actuation_type(self._adapter), p.command_topic, RELIABLE_QOS)
         self._mode_publisher = self.create_publisher(String, "/vehicle/mode", LATCHED_QOS)
         self._inputs = [
             self.create_subscription(Odometry, p.odometry_topic, self._on_odometry, RELIABLE_QOS if p.lockstep else SENSOR_QOS),
@@ -184,10 +184,18 @@ class VehicleInterfaceNode(MimicNode):
             self._command_publisher.publish(self._actuation(output.command))
         self._publish_mode()
 
-    def _actuation(self, command: Command) -> Twist | TwistStamped:
+    def _actuation(self, command: Command) -> Any:
+        """In the type of the adapter."""
+        if self._adapter == "ackermann":
+            ackermann = ackermann_from_command(command, wheelbase_m=self._vehicle.wheelbase_m)
+            message = actuation_type("ackermann")()
+            message.header.stamp, message.header.frame_id = ns_to_stamp(command.stamp_ns), BASE_FRAME
+            message.drive.speed, message.drive.acceleration = ackermann.speed_mps, ackermann.acceleration_mps2
+            message.drive.steering_angle = ackermann.steering_angle_rad
+            return message
         twist = twist_from_command(command)
         message = twist_stamped_message(stamp_ns=command.stamp_ns, speed_mps=twist.speed_mps, yaw_rate_radps=twist.yaw_rate_radps)
-        return message if self._vehicle.adapter == "twist_stamped" else message.twist
+        return message if self._adapter == "twist_stamped" else message.twist
 
     def _publish_mode(self) -> None:
         if self._core.mode != self._published_mode:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mimic_contracts.parameters import parameter
+from mimic_contracts.vehicle import ADAPTERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -10,6 +11,7 @@ class VehicleInterfaceParameters:
     """See config/nodes/vehicle_interface_node.yaml."""
 
     vehicle: str = parameter("simulator", "Vehicle file: a path, or a name in config/vehicles.")
+    adapter: str = parameter("", "Type of the actuation, instead of the vehicle file's: what a simulator or a replay hears.", choices=("", *ADAPTERS))
     lockstep: bool = parameter(False, "Step once per tick, on its messages, and answer each; otherwise on a steady timer.")
     actuation_rate_hz: float = parameter(50.0, "Rate of actuation in real time.", low=5.0, high=200.0)
     plan_timeout_s: float = parameter(0.5, "Age of the plan, by its stamp or by its arrival, beyond which the vehicle is stopped.", low=0.05, high=2.0)
@@ -19,4 +21,4 @@ class VehicleInterfaceParameters:
     odometry_topic: str = parameter("/localization/kinematic_state", "nav_msgs/Odometry in.")
     trajectory_topic: str = parameter("/planning/trajectory", "trajectory_msgs/JointTrajectory in.")
     override_topic: str = parameter("/vehicle/driver_override", "std_msgs/Bool in: true while the driver acts; also its heartbeat.")
-    command_topic: str = parameter("/vehicle/command", "Actuation out: the vehicle file's adapter says of which type.")
+    command_topic: str = parameter("/vehicle/command", "Actuation out: the adapter says of which type.")

@@ -34,7 +34,6 @@ from mimic_contracts.config import config_dir, load_yaml, resolve_config
 from mimic_contracts.errors import MimicError, UsageError
 from mimic_contracts.policy import Policy
 from mimic_contracts.rig import Mounting
-from mimic_contracts.vehicle import load_vehicle
 
 START_S = 90.0  # for all nodes to come up
 SLOWEST_TICK_S = 2.0  # on average, beyond which a replay counts as hung
@@ -76,7 +75,6 @@ def run(args: argparse.Namespace) -> int:
             "policy": str(Path(args.policy).resolve()) if Path(args.policy).exists() else args.policy,
             "rig": topic_map.rig.name,
             "vehicle": str(vehicle_file),
-            "adapter": load_vehicle(vehicle_file).adapter,
             "has_odometry": str(drive.odometry is not None).lower(),
             "has_vehicle_interface": str(has_vehicle_interface).lower(),
             "listeners": str(1 + has_vehicle_interface),
