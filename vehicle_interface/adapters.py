@@ -16,10 +16,9 @@ class Twist2D:
 
 @dataclass(frozen=True, kw_only=True)
 class Ackermann:
-    """Speed along x, its acceleration, and the angle of the (virtual, middle) front wheel, positive to the left."""
+    """Speed along x, and the angle of the (virtual, middle) front wheel, positive to the left."""
 
     speed_mps: float
-    acceleration_mps2: float
     steering_angle_rad: float
 
 
@@ -29,6 +28,5 @@ def twist_from_command(command: Command) -> Twist2D:
 
 
 def ackermann_from_command(command: Command, *, wheelbase_m: float) -> Ackermann:
-    """Target speed and acceleration, and the wheel's angle for the commanded curvature."""
-    angle_rad = road_wheel_angle(command.curvature_1pm, wheelbase_m=wheelbase_m)
-    return Ackermann(speed_mps=command.target_speed_mps, acceleration_mps2=command.acceleration_mps2, steering_angle_rad=angle_rad)
+    """Target speed, and the wheel's angle for the commanded curvature."""
+    return Ackermann(speed_mps=command.target_speed_mps, steering_angle_rad=road_wheel_angle(command.curvature_1pm, wheelbase_m=wheelbase_m))

@@ -190,8 +190,8 @@ class VehicleInterfaceNode(MimicNode):
             ackermann = ackermann_from_command(command, wheelbase_m=self._vehicle.wheelbase_m)
             message = actuation_type("ackermann")()
             message.header.stamp, message.header.frame_id = ns_to_stamp(command.stamp_ns), BASE_FRAME
-            message.drive.speed, message.drive.acceleration = ackermann.speed_mps, ackermann.acceleration_mps2
-            message.drive.steering_angle = ackermann.steering_angle_rad
+            # Its acceleration is a bound in both directions, 0: none. The speed itself changes within the envelope's.
+            message.drive.speed, message.drive.steering_angle = ackermann.speed_mps, ackermann.steering_angle_rad
             return message
         twist = twist_from_command(command)
         message = twist_stamped_message(stamp_ns=command.stamp_ns, speed_mps=twist.speed_mps, yaw_rate_radps=twist.yaw_rate_radps)
