@@ -21,6 +21,7 @@ HEADS = 4
 WAY = "way"
 FAINTEST = 1e-6  # score below which all points are heard alike
 SILENT = -1e4  # added to what attention weighs by: not heard at all
+HIDDEN = 0.3  # of the places, another lot each time while learning
 
 
 def flat_tokens(maps: Sequence[Tensor], points: Tensor) -> Tensor:
@@ -61,8 +62,9 @@ class RoadView(nn.Module):
     """seen (N, places · tokens + points · point_values) of `flat_tokens`, route (N, R) → features (N, width) of each question
     of ROAD, and of WAY: what a path may need of the places.
 
-    None hears how the ego moves: a light that is red because the car stands has not been seen. Nothing is dropped out: whoever
-    decides by what is said would learn not to listen.
+    None hears how the ego moves: a light that is red because the car stands has not been seen. Nothing of the features is dropped
+    out: whoever decides by what is said would learn not to listen. But some places are hidden while it learns, or it would know the
+    junctions of its drives by single ones.
     """
 
     groups: Tensor
@@ -84,7 +86,10 @@ class RoadView(nn.Module):
         places, points = seen.split(self.split, 1)
         places, points = places.unflatten(1, (-1, self.tokens)), points.unflatten(1, (-1, self.point_values))
         memory = torch.cat([self.see(places) + self.place, self.point(points) + self.group[self.groups]], 1)
-        scores = torch.cat([torch.ones_like(places[..., 0]), points[..., SCORE]], 1)
+        there = torch.ones_like(places[..., 0])
+        if self.training:
+            there = (torch.rand_like(there) >= HIDDEN).to(there.dtype)
+        scores = torch.cat([there, points[..., SCORE]], 1)
         return self.look(memory, scores, self.hear(route))
 
 

@@ -352,6 +352,16 @@ def test_the_speed_depends_on_road_users_and_answers_and_not_on_places(labelled:
     assert (before["path_logits"] != after["path_logits"]).any()
 
 
+def test_other_places_are_hidden_each_time_it_learns(labelled: Path) -> None:
+    network, batch, seen = looked(labelled)
+    with torch.no_grad():
+        once, again = (network.view(seen, batch.route)["lane"] for _ in range(2))
+        network.view.train()
+        learning, anew = (network.view(seen, batch.route)["lane"] for _ in range(2))
+    torch.testing.assert_close(once, again, rtol=0.0, atol=0.0)
+    assert (learning != anew).any(1).all()
+
+
 def test_what_was_seen_a_moment_ago_is_learned_from(labelled: Path) -> None:
     recipe = seeing_recipe()
     frames = FrameSet(open_stores([labelled], recipe), "train", recipe)
