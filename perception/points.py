@@ -51,25 +51,31 @@ class Points(nn.Module):
     told: Tensor
     geometry: Tensor
     glimpsed: Tensor
+    widths: Tensor
+    down: Tensor
+    across: Tensor
 
     def __init__(self, rig: Rig) -> None:
         super().__init__()
-        told, geometry, glimpsed, first = [], [], [], 0
+        told, geometry, glimpsed, widths, first = [], [], [], [], 0
         for index, camera in enumerate(rig.cameras):
             k, m = camera.intrinsics(), camera.mounting
             height, width = camera.height_px // LABEL_STRIDE, camera.width_px // LABEL_STRIDE
             v, u = np.indices((height, width)).reshape(2, -1)
             is_of = [np.full(len(u), index == i) for i in range(len(rig.cameras))]
             told.append(np.stack([2.0 * u / (width - 1) - 1.0, 2.0 * v / (height - 1) - 1.0, *is_of], axis=1))
-            rows = np.stack([np.maximum(v - 1, 0), v, np.minimum(v + 1, height - 1)], axis=1)[:, :, None, None]
-            down, right = np.indices((LABEL_STRIDE, LABEL_STRIDE))
-            of_pixels = (rows * LABEL_STRIDE + down) * camera.width_px + u[:, None, None, None] * LABEL_STRIDE + right
-            glimpsed.append(first + of_pixels.reshape(len(u), -1))
+            rows = np.stack([np.maximum(v - 1, 0), v, np.minimum(v + 1, height - 1)], axis=1)
+            glimpsed.append(first + LABEL_STRIDE * (rows * camera.width_px + u[:, None]))
+            widths.append(np.full(len(u), camera.width_px))
             first += camera.height_px * camera.width_px
             aside = ((u + 0.5) * LABEL_STRIDE - 0.5 - k[0, 2]) / k[0, 0]  # to the right of the optical axis, at a depth of 1 m
             fixed = (1.0 / k[0, 0], m.x_m, m.y_m, np.cos(m.yaw_rad), np.sin(m.yaw_rad))
             geometry.append(np.stack([aside, *(np.full(len(u), value) for value in fixed)], 1))
-        self.register_buffer("glimpsed", torch.tensor(np.concatenate(glimpsed)), persistent=False)  # (places, pixels)
+        self.register_buffer("glimpsed", torch.tensor(np.concatenate(glimpsed)), persistent=False)  # (places, GLIMPSE_PLACES): their first pixels
+        self.register_buffer("widths", torch.tensor(np.concatenate(widths)), persistent=False)  # (places,) of their pictures
+        down, across = np.indices((LABEL_STRIDE, LABEL_STRIDE)).reshape(2, -1)
+        self.register_buffer("down", torch.tensor(down), persistent=False)  # (GLIMPSE_PIXELS,) rows, and columns, from a place's first pixel
+        self.register_buffer("across", torch.tensor(across), persistent=False)
         self.register_buffer("told", torch.tensor(np.concatenate(told), dtype=torch.float32), persistent=False)  # (places, 2 + cameras)
         self.register_buffer("geometry", torch.tensor(np.concatenate(geometry), dtype=torch.float32), persistent=False)  # (places, 6)
 
@@ -85,7 +91,9 @@ class Points(nn.Module):
         values = values.gather(2, place[:, None].expand(-1, values.shape[1], -1)).transpose(1, 2)
         posed = self._posed(values[..., len(AGENT_KINDS) : len(AGENT_KINDS) + BOX_VALUES], self.geometry[place])
         pixels = torch.cat([p[:, :3].flatten(2) for p in pictures], 2)
-        glimpse = pixels.gather(2, self.glimpsed[place].flatten(1)[:, None].expand(-1, 3, -1)).float()  # (N, 3, K · places · pixels)
+        within = self.widths[place][..., None] * self.down + self.across  # (N, K, pixels)
+        which = (self.glimpsed[place][..., None] + within[:, :, None]).flatten(1)
+        glimpse = pixels.gather(2, which[:, None].expand(-1, 3, -1)).float()  # (N, 3, K · places · pixels)
         glimpse = (glimpse.unflatten(2, (-1, GLIMPSE_PLACES, GLIMPSE_PIXELS)).permute(0, 2, 3, 1, 4).flatten(2) - 128.0) / 64.0
         points = torch.cat([score[..., None], posed, values, glimpse, self.told[place]], 2)
         return torch.where(score[..., None] > 0.0, points, torch.zeros_like(points))  # which of the places where nothing is, is by lot
