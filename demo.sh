@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Learns to drive from a recorded drive, and drives with what it learned.
+# Drives a town with the planner that comes along; then learns from a recorded drive, and drives with what it learned.
 #
-#   ./demo.sh                              record the expert in the simulator, learn, score, drive the course
+#   ./demo.sh                              drive a town; record the expert in the simulator, learn, score, drive the course
 #   ./demo.sh --bag PATH --topics MAP.yaml learn from your own bag and score on its held-out part
 #
 # Everything it makes is in out/demo (or out/demo_bag); --out DIR puts it elsewhere.
@@ -50,6 +50,8 @@ if [ -n "$bag" ]; then
   exit 0
 fi
 
+step "Driving a town that it has not learned from, with models/tiny"
+mimic drive --policy models/tiny --suite demo_town --seeds 1 --videos all --out "$out/town"
 step "Recording the expert's drives"
 mimic sim record --towns course --hours 0.17 --seed 1 --disturb --image-rate 10 --out "$out/drives"
 step "Extracting training data from the recorded bags"
@@ -60,4 +62,4 @@ step "Scoring on a drive that it never saw"
 mimic score --policy "$out/run" --data "$out/store" --split test --out "$out/score"
 step "Driving the course with what it learned, through the real nodes"
 mimic drive --policy "$out/run" --suite course_day --seeds 1 --over-ros --out "$out/drive"
-step "Done. Open-loop report: $out/score/report.html; drive: $out/drive/report.html; video in $out/drive"
+step "Done. Open-loop report: $out/score/report.html; drive: $out/drive/report.html; video in $out/drive. The town: $out/town/report.html"

@@ -1,0 +1,55 @@
+"""The planner that comes along: small, whole, and made by what lies beside it."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from e2e_planner.policies import PERCEIVED, load_policy
+from e2e_planner.recipe import Recipe
+from mimic.cli import main
+from mimic_contracts.config import models_dir
+
+TINY = models_dir() / "tiny"
+MAX_BYTES = 8_000_000
+
+
+def test_it_is_small_and_whole() -> None:
+    files = [path for path in TINY.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= MAX_BYTES
+    assert {str(path.relative_to(TINY)) for path in files} == {
+        "card.json", "model.onnx", "first.yaml", "recipe.yaml", "drives.sha256", "perception/card.json", "perception/perception.onnx",
+    }  # fmt: skip
+
+
+def test_its_cards_are_of_its_recipe_and_files() -> None:
+    card = json.loads((TINY / "card.json").read_text(encoding="utf-8"))
+    assert card["recipe"] == json.loads(json.dumps(Recipe.load(TINY / "recipe.yaml").as_dict()))
+    assert card["model_hash"] == hashlib.sha256((TINY / "model.onnx").read_bytes()).hexdigest()
+    seeing = json.loads((TINY / "perception" / "card.json").read_text(encoding="utf-8"))
+    assert seeing["recipe"] == json.loads(json.dumps(Recipe.load(TINY / "first.yaml").as_dict()))
+
+
+def test_its_drives_are_named() -> None:
+    lines = (TINY / "drives.sha256").read_text(encoding="utf-8").splitlines()
+    assert all(len(line.split()) == 2 and line.endswith("/rows.parquet") and len(line.split()[0]) == 64 for line in lines)
+    learned = [line for line in lines if not line.split()[1].startswith("val/")]
+    card = json.loads((TINY / "card.json").read_text(encoding="utf-8"))
+    assert len(learned) == len(card["data"]["train_drives"])
+
+
+def test_rules_see_with_it_unless_told_otherwise() -> None:
+    assert load_policy(PERCEIVED) is not None
+
+
+@pytest.mark.timeout(300)
+def test_it_keeps_its_lane_in_a_town_that_it_has_not_learned_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    suite = tmp_path / "lane.yaml"
+    suite.write_text("name: lane\ntowns: [val_1]\ntick_s: 0.1\nlooks: [day]\nscenarios: {lane_following: 1}\n", encoding="utf-8")
+    assert (
+        main(["drive", "--policy", str(TINY), "--suite", str(suite), "--seeds", "1", "--baselines", "black", "--no-video", "--out", str(tmp_path / "out")]) == 0
+    )
+    score = json.loads((tmp_path / "out" / "score.json").read_text(encoding="utf-8"))
+    assert score["success_rate"] == 1.0 and score["baselines"]["black"]["success_rate"] == 0.0
+    capsys.readouterr()
