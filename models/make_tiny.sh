@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes models/tiny anew in out/tiny: records, extracts, labels, trains, with tiny/first.yaml and then with tiny/recipe.yaml.
-# Who interrupts it starts it again, and it goes on. About six hours on two cores, of which perception takes an hour and a half; the
-# one that is here had its perception stage from a GPU (five minutes), which does not give the same bits.
+# Who interrupts it starts it again, and it goes on. Five to six hours on two cores, reckoned from its parts, which ran one
+# by one; the one that is here had its perception stage from a GPU (five minutes), which does not give the same bits.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 ./setup_venv.sh

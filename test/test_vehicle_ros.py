@@ -241,21 +241,24 @@ def test_lockstep(ros):
     assert code == 0 and "Traceback" not in output, output
 
 
-def test_a_vehicle_file_that_does_not_exist(ros):
-    node = Interface(ros, vehicle="unicorn")
+@pytest.mark.parametrize(
+    ("vehicle", "reason", "mend"),
+    [
+        ("unicorn", "vehicles: 'unicorn'", "simulator, simulator_quad"),
+        pytest.param(
+            "ackermann_car",
+            "adapter 'ackermann': needs the ROS package ackermann_msgs",
+            "apt install ros-$ROS_DISTRO-ackermann-msgs",
+            marks=pytest.mark.skipif(find_spec("ackermann_msgs") is not None, reason="ackermann_msgs is installed"),
+        ),
+    ],
+)
+def test_a_vehicle_that_cannot_be_served_is_refused_with_the_reason(ros, vehicle, reason, mend):
+    node = Interface(ros, vehicle=vehicle)
     assert not ros.configure(NAME)
-    reasons = lambda: [s.message for a in node.diagnostics for s in a.status if "vehicles: 'unicorn'" in s.message]  # noqa: E731
+    reasons = lambda: [s.message for a in node.diagnostics for s in a.status if reason in s.message]  # noqa: E731
     ros.wait_until(reasons, "the reason")
-    assert "simulator, simulator_quad" in reasons()[0]
-
-
-@pytest.mark.skipif(find_spec("ackermann_msgs") is not None, reason="ackermann_msgs is installed")
-def test_a_message_type_that_is_not_installed(ros):
-    node = Interface(ros, vehicle="ackermann_car")
-    assert not ros.configure(NAME)
-    reasons = lambda: [s.message for a in node.diagnostics for s in a.status if "ackermann_msgs" in s.message]  # noqa: E731
-    ros.wait_until(reasons, "the reason")
-    assert "apt install ros-$ROS_DISTRO-ackermann-msgs" in reasons()[0]
+    assert mend in reasons()[0]
 
 
 def test_what_hears_twist_can_take_any_vehicle_in_its_stead(ros):

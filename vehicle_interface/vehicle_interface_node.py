@@ -13,13 +13,13 @@ from trajectory_msgs.msg import JointTrajectory
 
 from mimic_contracts.errors import ContractError
 from mimic_contracts.plan import Command
-from mimic_contracts.ros_actuation import actuation_type
 from mimic_contracts.ros_conversions import BASE_FRAME, ns_to_stamp, odometry_pose, plan_from_message, stamp_to_ns, twist_stamped_message
 from mimic_contracts.ros_lifecycle import ERROR, LATCHED_QOS, OK, RELIABLE_QOS, SENSOR_QOS, WARN, MimicNode, run_node
 from mimic_contracts.vehicle import load_vehicle
 from vehicle_interface import modes
 from vehicle_interface.adapters import ackermann_from_command, twist_from_command
 from vehicle_interface.core import InterfaceOutput, VehicleInterfaceCore
+from vehicle_interface.ros_actuation import actuation_type
 from vehicle_interface.vehicle_interface_parameters import VehicleInterfaceParameters
 
 DIAGNOSTICS_PERIOD_NS = 500_000_000

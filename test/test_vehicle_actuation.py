@@ -7,8 +7,8 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 from mimic_contracts.errors import MimicError
-from mimic_contracts.ros_actuation import MESSAGES, actuation_type
 from mimic_contracts.vehicle import ADAPTERS
+from vehicle_interface.ros_actuation import MESSAGES, actuation_type
 
 
 def test_every_adapter_of_a_vehicle_file_has_its_message() -> None:
