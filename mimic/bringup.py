@@ -29,6 +29,7 @@ EXECUTABLES = {
     "camera_node": "perception.camera_node",
     "planner_node": "e2e_planner.planner_node",
     "vehicle_interface_node": "vehicle_interface.vehicle_interface_node",
+    "supervisor_node": "vehicle_interface.supervisor_node",
     "sim_node": "mimic_sim.sim_node",
     "replay_node": "bag_tools.replay_node",
     "record_node": "bag_tools.record_node",
@@ -59,7 +60,8 @@ class Argument:
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessSpec:
-    """One process with everything substituted. when: it is started only if this is 'true'; ends_all: its end ends the bring-up."""
+    """One process with everything substituted. when, unless: it is started only if the one is 'true' and the other is not;
+    ends_all: its end ends the bring-up."""
 
     executable: str
     name: str
@@ -67,6 +69,7 @@ class ProcessSpec:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     remaps: Mapping[str, str] = field(default_factory=dict)
     when: str = "true"
+    unless: str = "false"
     ends_all: bool = False
 
     def __post_init__(self) -> None:
@@ -120,7 +123,7 @@ class Table:
             if argument.choices and values[name] not in argument.choices:
                 raise UsageError(f"{self.name}: {name} is '{values[name]}', must be one of {', '.join(argument.choices)}")
         specs = [build(ProcessSpec, self._substituted(process, values), f"{self.name}: processes") for process in self.processes]
-        started = [spec for spec in specs if spec.when == "true"]
+        started = [spec for spec in specs if spec.when == "true" and spec.unless != "true"]
         names = {spec.name for spec in started}
         return [_only_started(spec, names) for spec in started]
 
@@ -140,8 +143,8 @@ class Table:
         substituted = {key: substitute(value) for key, value in process.items()}
         if substituted.get("parameters_file"):
             substituted["parameters_file"] = str(config_dir() / "nodes" / substituted["parameters_file"])
-        if "when" in substituted:
-            substituted["when"] = str(substituted["when"]).lower()
+        for condition in {"when", "unless"} & set(substituted):
+            substituted[condition] = str(substituted[condition]).lower()
         return substituted
 
 
@@ -217,6 +220,10 @@ class Bringup:
                 return next(iter(self._failed.values()), 0)
             with suppress(subprocess.TimeoutExpired):
                 self._processes[running[0]].wait(POLL_S)
+
+    def send_signal(self, name: str, number: int) -> None:
+        """To a process that still runs."""
+        self._processes[name].send_signal(number)
 
     def last_lines(self, name: str) -> str:
         """The end of a process's log."""

@@ -10,11 +10,13 @@ from typing import Any, ClassVar
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import get_logger
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from std_msgs.msg import Header
 
 from mimic_contracts.errors import MimicError
 from mimic_contracts.parameters import parameters_from
@@ -27,8 +29,11 @@ SENSOR_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL, history=HistoryPolicy.KEEP_LAST)
 
 
+HEARTBEAT_TOPIC, HEARTBEAT_S = "/{}/heartbeat", 0.05  # of a node by its name
+
+
 class MimicNode(LifecycleNode):
-    """A lifecycle node with checked, read-only parameters and diagnostics.
+    """A lifecycle node with checked, read-only parameters, diagnostics, and, where it works in real time, a heartbeat while active.
 
     A subclass sets `parameters_class` and implements `configure`, `activate`, `deactivate` and `cleanup`, which raise
     MimicError when they cannot: the transition then fails and the reason is logged. Callbacks look at `is_active`.
@@ -41,6 +46,8 @@ class MimicNode(LifecycleNode):
         self.is_active = False
         self.parameters: Any = None
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", RELIABLE_QOS)
+        self._heartbeat = self.create_publisher(Header, HEARTBEAT_TOPIC.format(name), SENSOR_QOS)
+        self._heart: Any = None
         for declared in fields(self.parameters_class):
             default = list(declared.default) if isinstance(declared.default, tuple) else declared.default
             self.declare_parameter(declared.name, default, _descriptor(declared.default, declared.metadata))
@@ -88,11 +95,13 @@ class MimicNode(LifecycleNode):
         """Lifecycle: activate."""
         result = self._transition("activate", self.activate)
         self.is_active = result == TransitionCallbackReturn.SUCCESS
+        if self.is_active and not getattr(self.parameters, "lockstep", False):
+            self._heart = self.create_timer(HEARTBEAT_S, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle: deactivate."""
-        self.is_active = False
+        self._fall_silent()
         return self._transition("deactivate", self.deactivate)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -101,10 +110,21 @@ class MimicNode(LifecycleNode):
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle: deactivate where active, then cleanup."""
-        was_active, self.is_active = self.is_active, False
+        was_active = self.is_active
+        self._fall_silent()
         if was_active and self._transition("deactivate", self.deactivate) != TransitionCallbackReturn.SUCCESS:
             return TransitionCallbackReturn.FAILURE
         return self._transition("cleanup", self.cleanup) if self.parameters is not None else TransitionCallbackReturn.SUCCESS
+
+    def _beat(self) -> None:
+        """From the loop that does the node's work: when that hangs, the heartbeat ceases."""
+        self._heartbeat.publish(Header(stamp=self.get_clock().now().to_msg(), frame_id=self.get_name()))
+
+    def _fall_silent(self) -> None:
+        self.is_active = False
+        if self._heart is not None:
+            self.destroy_timer(self._heart)
+            self._heart = None
 
     def _read_and_configure(self) -> None:
         names = [f.name for f in fields(self.parameters_class)]

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+import numpy as np
+
 from mimic_contracts.config import build, load_yaml, resolve_config
 from mimic_contracts.errors import ContractError
 from mimic_contracts.rig import Mounting, mounting_from_dict
-from mimic_contracts.validation import check_choice, check_number, check_text
+from mimic_contracts.validation import check_array, check_choice, check_number, check_text
 
 ADAPTERS = ("twist", "twist_stamped", "ackermann")
 
@@ -43,6 +45,29 @@ class ActuationLimits:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OperationalDesignDomain:
+    """Where and when the vehicle may be driven; outside of it the supervisor stops it, or, by bad light, slows it down.
+
+    max_speed_mps: by default the limits'. min_brightness: of the pictures' green, 0 to 255, on average. geofence_m: corners
+    (x, y) of a polygon in the frame of the odometry, which must not drift then; none: everywhere. Weather is not judged: nothing
+    measures it.
+    """
+
+    max_speed_mps: float | None = None
+    min_brightness: float = 0.0
+    geofence_m: tuple[tuple[float, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.max_speed_mps is not None:
+            check_number("odd.max_speed_mps", self.max_speed_mps, low=0.1, high=70.0)
+        check_number("odd.min_brightness", self.min_brightness, low=0.0, high=255.0)
+        if not isinstance(self.geofence_m, (list, tuple)) or len(self.geofence_m) in (1, 2):
+            raise ContractError(f"odd.geofence_m: is {self.geofence_m!r}, must be at least three corners [x, y], or none")
+        corners = [check_array("odd.geofence_m", np.array(corner, np.float64), shape=(2,), dtype=np.float64) for corner in self.geofence_m]
+        object.__setattr__(self, "geofence_m", tuple((float(x), float(y)) for x, y in corners))
+
+
+@dataclass(frozen=True, kw_only=True)
 class VehicleSpec:
     """Geometry, limits, latencies and mounting. command_timeout_s: after how long without a command the vehicle
     itself brakes (required: nothing of ours survives our own death)."""
@@ -59,6 +84,7 @@ class VehicleSpec:
     adapter: str
     limits: ActuationLimits
     cameras: Mapping[str, Mounting] = field(default_factory=dict)
+    odd: OperationalDesignDomain = field(default_factory=OperationalDesignDomain)
 
     def __post_init__(self) -> None:
         check_text("name", self.name)
@@ -79,4 +105,5 @@ def load_vehicle(name_or_path: str | Path) -> VehicleSpec:
     content = load_yaml(path)
     limits = build(ActuationLimits, content.get("limits", {}), f"{path}: limits")
     cameras = {name: mounting_from_dict(values, f"{path}: cameras.{name}") for name, values in (content.get("cameras") or {}).items()}
-    return build(VehicleSpec, {**content, "limits": limits, "cameras": cameras}, str(path))
+    odd = build(OperationalDesignDomain, content.get("odd") or {}, f"{path}: odd")
+    return build(VehicleSpec, {**content, "limits": limits, "cameras": cameras, "odd": odd}, str(path))

@@ -39,6 +39,7 @@ class Health:
     values: dict[str, float]
 
 
+NEEDS_MOTION = "frozen picture"  # whoever stands sees the same again and again: for those to judge who know how it moves
 PICTURE_PROBLEMS = ("unusable picture", "stamp jump", "frozen picture", "dark picture", "blown-out picture", "blocked lens")
 
 

@@ -15,7 +15,7 @@ from mimic_contracts.ros_lifecycle import ERROR, OK, RELIABLE_QOS, SENSOR_QOS, W
 from mimic_contracts.static_transforms import StaticTransforms
 from mimic_contracts.vehicle import load_vehicle
 from perception.camera_core import CameraCore
-from perception.camera_health import CameraHealth, HealthLimits
+from perception.camera_health import NEEDS_MOTION, CameraHealth, HealthLimits
 from perception.camera_parameters import CameraParameters, by_camera, crops_by_camera
 from perception.ros_images import note_transform, picture_of, tf_message_type
 
@@ -163,7 +163,7 @@ class CameraNode(MimicNode):
         self._reported[camera] = problems
         text = f"camera '{camera}': {', '.join(problems) or 'ok'}"
         self.get_logger().warning(text)
-        self.diagnose(WARN if problems else OK, text, stamp_ns=stamp_ns)
+        self.diagnose(WARN if set(problems) - {NEEDS_MOTION} else OK, text, stamp_ns=stamp_ns)
 
     def _on_info(self, camera: str, message: CameraInfo) -> None:
         try:
@@ -211,7 +211,7 @@ class CameraNode(MimicNode):
             is_blind = any(problem in NO_PICTURES for problem in verdict.problems)
             reason = f" ({self._refusals[name]})" if "unusable picture" in verdict.problems else ""
             values = {**verdict.values, "offset_s": self._core.offsets_ns.get(name, 0) / 1e9, "dropped_frames": self._core.dropped_frames}
-            level = ERROR if is_blind else WARN if verdict.problems else OK
+            level = ERROR if is_blind else WARN if set(verdict.problems) - {NEEDS_MOTION} else OK
             self.diagnose(level, f"camera '{name}': {', '.join(verdict.problems) or 'ok'}{reason}", values)
 
 

@@ -41,6 +41,7 @@ class Harness:
         os.environ.update({key: environment[key] for key in ("ROS_AUTOMATIC_DISCOVERY_RANGE", "FASTDDS_DEFAULT_PROFILES_FILE")})
         self._environment = environment
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._forgotten: list[subprocess.Popen[bytes]] = []
         self._logs = tempfile.TemporaryDirectory(prefix="mimic_test_")  # files: a pipe that nobody reads would block the node
 
     def __enter__(self) -> "Harness":
@@ -54,6 +55,9 @@ class Harness:
     def __exit__(self, *_: object) -> None:
         for name in list(self._processes):
             self.stop(name)
+        for process in self._forgotten:
+            process.kill()
+            process.wait(timeout=5.0)
         self._executor.shutdown()
         self.node.destroy_node()
         rclpy.shutdown(context=self._context)
@@ -87,6 +91,12 @@ class Harness:
                 process.wait(timeout=5.0)
                 return process.returncode, self.output(name)
         raise AssertionError(f"{name} survived SIGKILL")
+
+    def forget(self, name: str) -> "subprocess.Popen[bytes]":
+        """A process that may end from here on, for a test to end as it likes."""
+        process = self._processes.pop(name)
+        self._forgotten.append(process)
+        return process
 
     def output(self, name: str) -> str:
         """What a process has written so far."""

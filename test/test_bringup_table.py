@@ -21,12 +21,14 @@ from mimic_contracts.errors import ContractError, MimicError, UsageError
 from mimic_contracts.parameters import parameters_from, parameters_from_file
 from mimic_sim.sim_parameters import SimParameters
 from perception.camera_parameters import CameraParameters
+from vehicle_interface.supervisor_parameters import SupervisorParameters
 from vehicle_interface.vehicle_interface_parameters import VehicleInterfaceParameters
 
 PARAMETERS = {
     "camera_node": CameraParameters,
     "planner_node": PlannerParameters,
     "vehicle_interface_node": VehicleInterfaceParameters,
+    "supervisor_node": SupervisorParameters,
     "sim_node": SimParameters,
     "replay_node": ReplayParameters,
     "record_node": RecordParameters,

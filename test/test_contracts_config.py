@@ -250,3 +250,14 @@ def test_a_parameter_without_description_is_refused():
 
     with pytest.raises(ContractError, match="rate_hz: is not declared with parameter"):
         parameters_from(Undescribed, {}, "n")
+
+
+def test_where_a_vehicle_may_be_driven_is_read_from_its_file(tmp_path):
+    content = load_yaml(config_dir() / "vehicles" / "twist_car.yaml")
+    content["odd"] = {"max_speed_mps": 8.0, "geofence_m": [[0, 0], [10, 0], [10, 5]]}
+    odd = load_vehicle(written(tmp_path / "fenced.yaml", content)).odd
+    assert (odd.max_speed_mps, odd.min_brightness, odd.geofence_m) == (8.0, 0.0, ((0.0, 0.0), (10.0, 0.0), (10.0, 5.0)))
+    assert load_vehicle("twist_car").odd.min_brightness == 20.0
+    content["odd"] = {"weather": "dry"}
+    with pytest.raises(ContractError, match=r"fenced.yaml: odd: unknown key weather; allowed: max_speed_mps, min_brightness, geofence_m"):
+        load_vehicle(written(tmp_path / "fenced.yaml", content))

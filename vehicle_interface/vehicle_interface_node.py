@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
 from std_msgs.msg import Bool, String
@@ -20,6 +20,7 @@ from vehicle_interface import modes
 from vehicle_interface.adapters import ackermann_from_command, twist_from_command
 from vehicle_interface.core import InterfaceOutput, VehicleInterfaceCore
 from vehicle_interface.ros_actuation import actuation_type
+from vehicle_interface.ros_verdict import verdict_of_status
 from vehicle_interface.vehicle_interface_parameters import VehicleInterfaceParameters
 
 DIAGNOSTICS_PERIOD_NS = 500_000_000
@@ -39,17 +40,21 @@ class VehicleInterfaceNode(MimicNode):
         self._core = VehicleInterfaceCore(self._vehicle, p)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = None
+        self._published_request: bool | None = None
         self._published_mode = self._diagnosed_mode = self._last_rejection = ""
         self._diagnosed_ns = self._tick_ns = 0
         self._odometry_of_tick: dict[int, Odometry] = {}
         self._plan_of_tick: dict[int, JointTrajectory | None] = {}  # None: the planner said that it has none
         self._command_publisher = self.create_publisher(actuation_type(self._adapter), p.command_topic, RELIABLE_QOS)
         self._mode_publisher = self.create_publisher(String, "/vehicle/mode", LATCHED_QOS)
+        self._request_publisher = self.create_publisher(Bool, "/vehicle/takeover_request", LATCHED_QOS)
         self._inputs = [
             self.create_subscription(Odometry, p.odometry_topic, self._on_odometry, RELIABLE_QOS if p.lockstep else SENSOR_QOS),
             self.create_subscription(JointTrajectory, p.trajectory_topic, self._on_trajectory, RELIABLE_QOS),
             self.create_subscription(Bool, p.override_topic, self._on_override, SENSOR_QOS),  # matches any publisher; it repeats itself
         ]
+        if not p.lockstep:
+            self._inputs.append(self.create_subscription(DiagnosticStatus, "/supervisor/verdict", self._on_verdict, SENSOR_QOS))
         if p.lockstep:
             self._inputs.append(self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, RELIABLE_QOS))
         self._operator_services = [
@@ -84,6 +89,7 @@ class VehicleInterfaceNode(MimicNode):
             self.destroy_service(service)
         self.destroy_publisher(self._command_publisher)
         self.destroy_publisher(self._mode_publisher)
+        self.destroy_publisher(self._request_publisher)
 
     def _times_ns(self) -> tuple[int, int]:
         """Now on the vehicle's clock and on the steady clock; in lockstep the tick is the only time there is."""
@@ -152,6 +158,10 @@ class VehicleInterfaceNode(MimicNode):
         self._core.set_override(message.data, steady_ns=self._times_ns()[1])
         self._publish_mode()
 
+    def _on_verdict(self, message: DiagnosticStatus) -> None:
+        self._core.set_verdict(verdict_of_status(message), steady_ns=self._times_ns()[1])
+        self._publish_mode()
+
     def _on_engage(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         if request.data and not self.is_active:
             response.success, response.message = False, "the node is not active"
@@ -202,6 +212,9 @@ class VehicleInterfaceNode(MimicNode):
             self._published_mode = self._core.mode
             self._mode_publisher.publish(String(data=self._published_mode))
             self.get_logger().info(f"mode: {self._published_mode}")
+        if self._core.wants_driver != self._published_request:
+            self._published_request = self._core.wants_driver
+            self._request_publisher.publish(Bool(data=self._published_request))
 
     def _reject(self, reason: str) -> None:
         """Log a rejection when its kind changes; diagnostics carry the last one and the counts."""
