@@ -16,6 +16,7 @@ NODES = {
     "planner_node": "e2e_planner.planner_node:main",
     "vehicle_interface_node": "vehicle_interface.vehicle_interface_node:main",
     "supervisor_node": "vehicle_interface.supervisor_node:main",
+    "teleop_node": "vehicle_interface.teleop_node:main",
     "sim_node": "mimic_sim.sim_node:main",
     "replay_node": "bag_tools.replay_node:main",
     "record_node": "bag_tools.record_node:main",

@@ -1,6 +1,7 @@
 """Process tables: what a bring-up starts, for the launch files and for `mimic up` alike.
 
-A table (config/bringup/NAME.yaml) lists processes; each `${argument}` in it is replaced by the argument's value.
+A table (config/bringup/NAME.yaml) lists processes; each `${argument}` in it is replaced by the argument's value, and where it
+has an argument `vehicle`, `${vehicle.KEY}` by what that vehicle file says (see `vehicle_values`).
 """
 
 import json
@@ -23,19 +24,23 @@ import yaml
 
 from mimic_contracts.config import build, config_dir, load_yaml, resolve_config
 from mimic_contracts.errors import ContractError, MimicError, UsageError
+from mimic_contracts.rig import load_rig
 from mimic_contracts.validation import check_choice, check_text
+from mimic_contracts.vehicle import load_vehicle
 
 EXECUTABLES = {
     "camera_node": "perception.camera_node",
     "planner_node": "e2e_planner.planner_node",
     "vehicle_interface_node": "vehicle_interface.vehicle_interface_node",
     "supervisor_node": "vehicle_interface.supervisor_node",
+    "teleop_node": "vehicle_interface.teleop_node",
     "sim_node": "mimic_sim.sim_node",
     "replay_node": "bag_tools.replay_node",
     "record_node": "bag_tools.record_node",
     "lifecycle_manager_node": "mimic.lifecycle_manager_node",
 }
 GRACE_S = 5.0  # after SIGINT, and again after SIGTERM
+OWN_TOPICS = ("/planning/route_command", "/planning/route", "/planning/trajectory", "/vehicle/mode", "/supervisor/verdict", "/diagnostics")  # recorded, too
 LAST_LINES = 12
 POLL_S = 0.2
 DOMAINS = 101
@@ -122,14 +127,19 @@ class Table:
                 raise UsageError(f"{self.name}: argument {name} is needed: {argument.description}")
             if argument.choices and values[name] not in argument.choices:
                 raise UsageError(f"{self.name}: {name} is '{values[name]}', must be one of {', '.join(argument.choices)}")
-        specs = [build(ProcessSpec, self._substituted(process, values), f"{self.name}: processes") for process in self.processes]
+        of_vehicle = vehicle_values(values["vehicle"]) if "vehicle" in values else {}
+        specs = [build(ProcessSpec, self._substituted(process, values, of_vehicle), f"{self.name}: processes") for process in self.processes]
         started = [spec for spec in specs if spec.when == "true" and spec.unless != "true"]
         names = {spec.name for spec in started}
         return [_only_started(spec, names) for spec in started]
 
-    def _substituted(self, process: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
+    def _substituted(self, process: Mapping[str, Any], values: Mapping[str, str], of_vehicle: Mapping[str, Any]) -> dict[str, Any]:
         def substitute(value: Any) -> Any:
             if isinstance(value, str):
+                if value.startswith("${vehicle."):
+                    if value[2:-1] not in of_vehicle:
+                        raise ContractError(f"{self.name}: '{value}' names what no vehicle file says; it says {', '.join(of_vehicle)}")
+                    return of_vehicle[value[2:-1]]
                 try:
                     replaced = Template(value).substitute(values)
                 except KeyError as error:
@@ -146,6 +156,27 @@ class Table:
         for condition in {"when", "unless"} & set(substituted):
             substituted[condition] = str(substituted[condition]).lower()
         return substituted
+
+
+def vehicle_values(name_or_path: str) -> dict[str, Any]:
+    """What nodes are told of a vehicle file: parameters by what a table calls them."""
+    vehicle = load_vehicle(name_or_path)
+    cameras, topics = [camera.name for camera in load_rig(vehicle.rig).cameras], vehicle.topics
+    of_cameras = [topic for camera in cameras for topic in (topics.image(camera), topics.camera_info(camera))]
+    recorded = [*of_cameras, "/tf_static", topics.odometry, topics.steering, topics.driver_override, topics.command, *OWN_TOPICS]
+    return {
+        "vehicle.rig": vehicle.rig,
+        "vehicle.mounting": "vehicle_file" if set(cameras) <= set(vehicle.cameras) else "tf_static",
+        "vehicle.image_topics": [f"{camera}={topics.image(camera)}" for camera in cameras],
+        "vehicle.info_topics": [f"{camera}={topics.camera_info(camera)}" for camera in cameras],
+        "vehicle.transport": topics.transport,
+        "vehicle.odometry_topic": topics.odometry,
+        "vehicle.steering_topic": topics.steering,
+        "vehicle.override_topic": topics.driver_override,
+        "vehicle.override_required": vehicle.driver_override_required,
+        "vehicle.command_topic": topics.command,
+        "vehicle.recorded_topics": recorded,
+    }
 
 
 def _typed(name: str, text: str, default: str) -> bool | int | float | str:

@@ -36,7 +36,6 @@ def drive_over_ros(policy_text: str, route: RouteSpec, out_dir: Path, *, picture
         "policy": str(policy_path.resolve()) if policy_path.exists() else policy_text,
         "lockstep": "true",
         "vehicle": route.vehicle,
-        "rig": world.vehicle.rig,
         "route": json.dumps(asdict(route)),
         "pictures": pictures,
         "scene": str(getattr(policy, "needs_scene", False)).lower(),

@@ -12,6 +12,7 @@ from mimic_contracts.rig import Mounting, mounting_from_dict
 from mimic_contracts.validation import check_array, check_choice, check_number, check_text
 
 ADAPTERS = ("twist", "twist_stamped", "ackermann")
+TRANSPORTS = ("raw", "compressed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +69,43 @@ class OperationalDesignDomain:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VehicleTopics:
+    """Names of the vehicle's own topics. images, camera_infos: by the rig's camera, where they are not as `image` and
+    `camera_info` say; transport: of all images."""
+
+    odometry: str = "/localization/kinematic_state"
+    steering: str = "/vehicle/steering"
+    driver_override: str = "/vehicle/driver_override"
+    command: str = "/vehicle/command"
+    transport: str = "raw"
+    images: Mapping[str, str] = field(default_factory=dict)
+    camera_infos: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_choice("topics.transport", self.transport, TRANSPORTS)
+        names = {key: getattr(self, key) for key in ("odometry", "steering", "driver_override", "command")}
+        for kind in ("images", "camera_infos"):
+            if not isinstance(getattr(self, kind), Mapping):
+                raise ContractError(f"topics.{kind}: is {getattr(self, kind)!r}, must be a mapping of cameras to topics")
+            names |= {f"{kind}.{camera}": topic for camera, topic in getattr(self, kind).items()}
+        for key, topic in names.items():
+            if not check_text(f"topics.{key}", topic).startswith("/"):
+                raise ContractError(f"topics.{key}: is '{topic}', must begin with /")
+
+    def image(self, camera: str) -> str:
+        """Of a camera of the rig."""
+        return self.images.get(camera, f"/camera/{camera}/image_raw{'/compressed' if self.transport == 'compressed' else ''}")
+
+    def camera_info(self, camera: str) -> str:
+        """Of a camera of the rig."""
+        return self.camera_infos.get(camera, f"/camera/{camera}/camera_info")
+
+
+@dataclass(frozen=True, kw_only=True)
 class VehicleSpec:
-    """Geometry, limits, latencies and mounting. command_timeout_s: after how long without a command the vehicle
-    itself brakes (required: nothing of ours survives our own death)."""
+    """Geometry, limits, latencies, mounting, topics. command_timeout_s: after how long without a command the vehicle
+    itself brakes (required: nothing of ours survives our own death); driver_override_required: it is not engaged without a
+    heartbeat of the driver override."""
 
     name: str
     rig: str
@@ -83,6 +118,8 @@ class VehicleSpec:
     command_timeout_s: float
     adapter: str
     limits: ActuationLimits
+    driver_override_required: bool = True
+    topics: VehicleTopics = field(default_factory=VehicleTopics)
     cameras: Mapping[str, Mounting] = field(default_factory=dict)
     odd: OperationalDesignDomain = field(default_factory=OperationalDesignDomain)
 
@@ -97,6 +134,8 @@ class VehicleSpec:
         check_number("actuation_latency_s", self.actuation_latency_s, low=0.0, high=1.0)
         check_number("command_timeout_s", self.command_timeout_s, low=0.05, high=2.0)
         check_choice("adapter", self.adapter, ADAPTERS)
+        if not isinstance(self.driver_override_required, bool):
+            raise ContractError(f"driver_override_required: is {self.driver_override_required!r}, must be true or false")
 
 
 def load_vehicle(name_or_path: str | Path) -> VehicleSpec:
@@ -105,5 +144,6 @@ def load_vehicle(name_or_path: str | Path) -> VehicleSpec:
     content = load_yaml(path)
     limits = build(ActuationLimits, content.get("limits", {}), f"{path}: limits")
     cameras = {name: mounting_from_dict(values, f"{path}: cameras.{name}") for name, values in (content.get("cameras") or {}).items()}
+    topics = build(VehicleTopics, content.get("topics") or {}, f"{path}: topics")
     odd = build(OperationalDesignDomain, content.get("odd") or {}, f"{path}: odd")
-    return build(VehicleSpec, {**content, "limits": limits, "cameras": cameras, "odd": odd}, str(path))
+    return build(VehicleSpec, {**content, "limits": limits, "cameras": cameras, "topics": topics, "odd": odd}, str(path))

@@ -37,6 +37,8 @@ def mistakes(vehicle: VehicleSpec, rig: Rig) -> list[str]:
     if vehicle.command_timeout_s < SHORTEST_TIMEOUT_S:
         found.append(f"command_timeout_s: is {vehicle.command_timeout_s}, so that one late command stops the vehicle: at least {SHORTEST_TIMEOUT_S}")
     seen = {camera.name: camera for camera in rig.cameras}
+    strangers = [f"topics.{kind}.{name}" for kind in ("images", "camera_infos") for name in getattr(vehicle.topics, kind) if name not in seen]
+    found += [f"{key}: rig '{rig.name}' has no such camera, it has {', '.join(seen)}" for key in strangers]
     for name, mounting in vehicle.cameras.items():
         if name not in seen:
             found.append(f"cameras.{name}: rig '{rig.name}' has no such camera, it has {', '.join(seen)}")
@@ -51,7 +53,7 @@ def notes(vehicle: VehicleSpec, rig: Rig) -> list[str]:
     for camera in rig.cameras:
         mounting = vehicle.cameras.get(camera.name)
         if mounting is None:
-            found.append(f"cameras.{camera.name}: is not here: its mounting must come from /tf_static (camera_node's parameter mounting)")
+            found.append(f"cameras.{camera.name}: is not here: the mounting of all cameras must come from /tf_static")
         elif not 1.0 / OTHER_HEIGHT <= mounting.z_m / camera.mounting.z_m <= OTHER_HEIGHT:
             found.append(
                 f"cameras.{camera.name}.z_m: is {mounting.z_m}, the rig's is {camera.mounting.z_m}: models of other vehicles see another world from there; "

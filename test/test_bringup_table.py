@@ -22,6 +22,7 @@ from mimic_contracts.parameters import parameters_from, parameters_from_file
 from mimic_sim.sim_parameters import SimParameters
 from perception.camera_parameters import CameraParameters
 from vehicle_interface.supervisor_parameters import SupervisorParameters
+from vehicle_interface.teleop import TeleopParameters
 from vehicle_interface.vehicle_interface_parameters import VehicleInterfaceParameters
 
 PARAMETERS = {
@@ -29,18 +30,21 @@ PARAMETERS = {
     "planner_node": PlannerParameters,
     "vehicle_interface_node": VehicleInterfaceParameters,
     "supervisor_node": SupervisorParameters,
+    "teleop_node": TeleopParameters,
     "sim_node": SimParameters,
     "replay_node": ReplayParameters,
     "record_node": RecordParameters,
     "lifecycle_manager_node": LifecycleManagerParameters,
 }
 TABLES = sorted(path.stem for path in (config_dir() / "bringup").glob("*.yaml"))
-LAUNCHED = ("sim", "replay", "drive")
+LAUNCHED = ("sim", "replay", "drive", "teleop", "shadow", "record")
+ON_A_CAR = ("drive", "teleop", "shadow", "record")
 ROS_OWN = ("use_sim_time",)
+VALUES = {"vehicle": "twist_car"}  # of arguments that are read while the table is
 
 
 def required_arguments(table: Table) -> dict[str, str]:
-    return {name: f"some_{name}" for name, argument in table.arguments.items() if argument.required}
+    return {name: VALUES.get(name, f"some_{name}") for name, argument in table.arguments.items() if argument.required}
 
 
 def argument_sets() -> list[tuple[str, dict[str, str]]]:
@@ -101,8 +105,18 @@ def test_all_nodes_are_managed_in_their_order_and_the_master_is_last(name):
 
 
 def test_on_a_car_the_sites_own_settings_hold():
-    assert not Table.load("drive").loopback
-    assert all(Table.load(name).loopback for name in TABLES if name != "drive")
+    assert {name for name in TABLES if not Table.load(name).loopback} == set(ON_A_CAR)
+
+
+def test_nothing_in_a_shadow_could_move_a_vehicle():
+    for name in ("shadow", "record"):
+        table = Table.load(name)
+        assert {spec.executable for spec in table.process_specs(required_arguments(table))} <= {
+            "camera_node",
+            "planner_node",
+            "record_node",
+            "lifecycle_manager_node",
+        }
 
 
 def test_a_replay_without_vehicle_interface_does_not_manage_one():
@@ -121,8 +135,37 @@ def test_arguments_are_required_known_and_of_their_choices():
         table.process_specs({"policy": "p"})
     with pytest.raises(UsageError, match="drive: unknown argument colour; it has vehicle, policy"):
         table.process_specs({"vehicle": "v", "policy": "p", "colour": "red"})
-    with pytest.raises(UsageError, match="drive: transport is 'smoke', must be one of raw, compressed"):
-        table.process_specs({"vehicle": "v", "policy": "p", "transport": "smoke"})
+    with pytest.raises(MimicError, match="vehicles: 'v' is neither a YAML file nor one of: ackermann_car"):
+        table.process_specs({"vehicle": "v", "policy": "p"})
+    with pytest.raises(UsageError, match="sim: pictures is 'smoke', must be one of as_is, black, grey_lights"):
+        Table.load("sim").process_specs({"pictures": "smoke"})
+
+
+def test_a_vehicle_file_alone_says_rig_and_topics(tmp_path):
+    content = load_yaml(config_dir() / "vehicles" / "simulator_quad.yaml")
+    topics = {"odometry": "/odom", "transport": "compressed", "images": {"tele": "/zoom/jpeg"}, "camera_infos": {"left": "/l/info"}, "command": "/cmd"}
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump({**content, "topics": topics, "driver_override_required": True}), encoding="utf-8")
+    camera, planner, supervisor, interface, _ = (spec.parameters for spec in Table.load("drive").process_specs({"vehicle": str(path), "policy": "p"}))
+    assert camera["rig"] == planner["rig"] == supervisor["rig"] == "quad"
+    assert camera["topics"] == [
+        "front=/camera/front/image_raw/compressed",
+        "tele=/zoom/jpeg",
+        "left=/camera/left/image_raw/compressed",
+        "right=/camera/right/image_raw/compressed",
+    ]
+    assert camera["info_topics"][2] == "left=/l/info" and (camera["transport"], camera["mounting"]) == ("compressed", "vehicle_file")
+    assert planner["odometry_topic"] == supervisor["odometry_topic"] == interface["odometry_topic"] == "/odom"
+    assert (interface["command_topic"], interface["override_required"]) == ("/cmd", True)
+
+    path.write_text(yaml.safe_dump({**content, "cameras": {}}), encoding="utf-8")
+    assert Table.load("drive").process_specs({"vehicle": str(path), "policy": "p"})[0].parameters["mounting"] == "tf_static"
+
+
+def test_what_a_vehicle_file_does_not_say_is_named(tmp_path):
+    table = with_parameters(tmp_path, {"rig": "${vehicle.colour}"}, vehicle={"description": "A vehicle.", "default": "simulator"})
+    with pytest.raises(ContractError, match=r"'\$\{vehicle.colour\}' names what no vehicle file says; it says vehicle.rig, "):
+        table.process_specs({})
 
 
 @pytest.mark.parametrize(

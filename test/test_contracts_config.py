@@ -191,6 +191,11 @@ def test_a_vehicle_can_tighten_a_limit_but_never_loosen_it(limit):
         ({"cameras": {"front": {"x_m": 0.0}}}, "cameras.front: missing key y_m, z_m"),
         ({"colour": "red"}, "unknown key colour"),
         ({"command_timeout_s": 10.0}, "command_timeout_s"),
+        ({"driver_override_required": "yes"}, "driver_override_required: is 'yes', must be true or false"),
+        ({"topics": {"odometry": "odom"}}, "topics.odometry: is 'odom', must begin with /"),
+        ({"topics": {"images": {"front": "camera"}}}, "topics.images.front: is 'camera', must begin with /"),
+        ({"topics": {"camera_infos": ["/camera"]}}, "topics.camera_infos: is .*, must be a mapping of cameras to topics"),
+        ({"topics": {"transport": "smoke"}}, "topics.transport: is 'smoke', must be one of raw, compressed"),
     ],
 )
 def test_impossible_vehicle_files_are_refused(tmp_path, changes, message):

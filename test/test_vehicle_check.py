@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mimic.cli import main
 from mimic_contracts.config import config_dir, load_yaml
 from mimic_contracts.rig import Mounting, load_rig
-from mimic_contracts.vehicle import load_vehicle
+from mimic_contracts.vehicle import VehicleTopics, load_vehicle
 from mimic_contracts.vehicle_check import inferred, mistakes, notes, stopping_m
 
 VEHICLES = sorted((config_dir() / "vehicles").glob("*.yaml"))
@@ -41,6 +41,7 @@ def looking(**changes: float) -> dict[str, Mounting]:
         ({"steering_ratio": 38.0}, r"steering_ratio: is 38.0, so that the steering wheel turns by 1016°"),
         ({"command_timeout_s": 0.05}, "command_timeout_s: is 0.05, so that one late command stops the vehicle"),
         ({"cameras": {"fornt": Mounting(x_m=1.6, y_m=0.0, z_m=1.4)}}, "cameras.fornt: rig 'quad' has no such camera, it has front, tele, left, right"),
+        ({"topics": VehicleTopics(images={"rear": "/rear"})}, "topics.images.rear: rig 'quad' has no such camera, it has front"),
         ({"cameras": looking(x_m=5.0)}, r"cameras.left.x_m: is 5.0, which is not on this vehicle \(-1.20 to 4.00\)"),
         ({"cameras": looking(y_m=3.0)}, r"cameras.left.y_m: is 3.0, which is not"),
         ({"cameras": looking(z_m=-0.5)}, r"cameras.left.z_m: is -0.5, which is not"),

@@ -11,8 +11,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVELOPE = ROOT / "vehicle_interface" / "envelope.py"
-PURE_TESTS = ["test/test_vehicle_envelope.py", "test/test_supervisor_core.py", "test/test_vehicle_core.py", "test/test_vehicle_tracker.py"]
-CORES = ["adapters", "core", "envelope", "kinematics", "modes", "plan_tracker", "plausibility", "supervision", "supervisor_core"]
+PURE_TESTS = [
+    "test/test_teleop.py",
+    "test/test_vehicle_envelope.py",
+    "test/test_supervisor_core.py",
+    "test/test_vehicle_core.py",
+    "test/test_vehicle_tracker.py",
+]
+CORES = ["adapters", "core", "envelope", "kinematics", "modes", "plan_tracker", "plausibility", "supervision", "supervisor_core", "teleop"]
 
 # Changes without a difference: the boundary itself belongs to either side, or only a number's last bits are concerned.
 EQUIVALENT = {"MAX_ANGLE_RAD", "SMALLEST_SQUARED_SPEED_M2PS2"}

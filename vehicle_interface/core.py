@@ -56,6 +56,7 @@ class VehicleInterfaceCore:
         self._override_active = False
         self._was_override_seen = False
         self._last_curvature_1pm = 0.0
+        self._operator_drives = False
         self.rejected_plans = 0
         self.rejected_odometry = 0
 
@@ -64,14 +65,19 @@ class VehicleInterfaceCore:
         """One of modes.MODES."""
         return self._mode
 
-    def set_plan(self, plan: Plan, *, steady_ns: int) -> None:
-        """Take a plan over; raises ContractError with the reason when it cannot be driven: the last good one stays."""
+    def set_plan(self, plan: Plan, *, steady_ns: int, is_operators: bool = False) -> None:
+        """Take a plan over; raises ContractError with the reason when it cannot be driven: the last good one stays.
+
+        From an operator's first plan on the planner's are left aside, until the vehicle is engaged anew.
+        """
+        if self._operator_drives and not is_operators:
+            return
         try:
             self._tracker.accept(plan)
         except ContractError:
             self.rejected_plans += 1
             raise
-        self._plan_steady_ns = steady_ns
+        self._plan_steady_ns, self._operator_drives = steady_ns, is_operators
 
     def set_odometry(self, *, stamp_ns: int, pose: NDArray[np.float64], speed_mps: float, yaw_rate_radps: float, steady_ns: int) -> None:
         """Take odometry over: pose (3,) [x_m, y_m, yaw_rad].
@@ -108,6 +114,11 @@ class VehicleInterfaceCore:
         self._verdict, self._verdict_steady_ns = verdict, steady_ns
 
     @property
+    def driven_by(self) -> str:
+        """Whose plans count: 'operator' or 'planner'."""
+        return "operator" if self._operator_drives else "planner"
+
+    @property
     def wants_driver(self) -> bool:
         """Whether a driver is asked to take over: the vehicle stops by itself, or is about to."""
         return self._mode in (modes.MINIMAL_RISK_STOP, modes.EMERGENCY_STOP) or (self._mode == modes.ENGAGED and self._is_degraded)
@@ -122,6 +133,7 @@ class VehicleInterfaceCore:
             self._enter(modes.DISENGAGE, "disengaged by request")
             done = self._mode == modes.DISENGAGED
             return done, "disengaged" if done else f"stays in {self._mode}"
+        self._operator_drives = False
         if self._mode == modes.ENGAGED:
             return True, "already engaged"
         if self._mode in (modes.DRIVER_OVERRIDE, modes.EMERGENCY_STOP):

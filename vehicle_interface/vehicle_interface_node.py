@@ -21,6 +21,7 @@ from vehicle_interface.adapters import ackermann_from_command, twist_from_comman
 from vehicle_interface.core import InterfaceOutput, VehicleInterfaceCore
 from vehicle_interface.ros_actuation import actuation_type
 from vehicle_interface.ros_verdict import verdict_of_status
+from vehicle_interface.teleop import OPERATOR_TOPIC
 from vehicle_interface.vehicle_interface_parameters import VehicleInterfaceParameters
 
 DIAGNOSTICS_PERIOD_NS = 500_000_000
@@ -55,6 +56,7 @@ class VehicleInterfaceNode(MimicNode):
         ]
         if not p.lockstep:
             self._inputs.append(self.create_subscription(DiagnosticStatus, "/supervisor/verdict", self._on_verdict, SENSOR_QOS))
+            self._inputs.append(self.create_subscription(JointTrajectory, OPERATOR_TOPIC, self._on_operator, RELIABLE_QOS))
         if p.lockstep:
             self._inputs.append(self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, RELIABLE_QOS))
         self._operator_services = [
@@ -148,9 +150,12 @@ class VehicleInterfaceNode(MimicNode):
         except ContractError as error:
             self._reject(str(error))
 
-    def _take_plan(self, message: JointTrajectory) -> None:
+    def _on_operator(self, message: JointTrajectory) -> None:
+        self._take_plan(message, is_operators=True)
+
+    def _take_plan(self, message: JointTrajectory, *, is_operators: bool = False) -> None:
         try:
-            self._core.set_plan(plan_from_message(message), steady_ns=self._times_ns()[1])
+            self._core.set_plan(plan_from_message(message), steady_ns=self._times_ns()[1], is_operators=is_operators)
         except ContractError as error:
             self._reject(str(error))
 
@@ -186,7 +191,12 @@ class VehicleInterfaceNode(MimicNode):
         self._publish(output)
         if output.mode != self._diagnosed_mode or steady_ns - self._diagnosed_ns > DIAGNOSTICS_PERIOD_NS:
             self._diagnosed_mode, self._diagnosed_ns = output.mode, steady_ns
-            values = {"mode": output.mode, "rejected_plans": self._core.rejected_plans, "rejected_odometry": self._core.rejected_odometry}
+            values = {
+                "mode": output.mode,
+                "driven_by": self._core.driven_by,
+                "rejected_plans": self._core.rejected_plans,
+                "rejected_odometry": self._core.rejected_odometry,
+            }
             self.diagnose(MODE_LEVELS[output.mode], output.reason, {**values, "rejected": self._last_rejection})
 
     def _publish(self, output: InterfaceOutput) -> None:
