@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from e2e_planner.policies import PERCEIVED, load_policy
@@ -53,3 +54,19 @@ def test_it_keeps_its_lane_in_a_town_that_it_has_not_learned_from(tmp_path: Path
     score = json.loads((tmp_path / "out" / "score.json").read_text(encoding="utf-8"))
     assert score["success_rate"] == 1.0 and score["baselines"]["black"]["success_rate"] == 0.0
     capsys.readouterr()
+
+
+@pytest.mark.ros
+@pytest.mark.timeout(300)
+def test_it_drives_through_the_real_nodes_as_in_process(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Four cameras, by what the vehicle file says."""
+    pytest.importorskip("rclpy", reason="rclpy is not installed")
+    suite = tmp_path / "short.yaml"
+    suite.write_text("name: short\nroutes:\n  - {route_id: short, vehicle: simulator_quad, tick_s: 0.1, time_limit_s: 3}\n", encoding="utf-8")
+    rows = {}
+    for name, option in (("in_process", []), ("over_ros", ["--over-ros"])):
+        out = tmp_path / name
+        assert main(["drive", "--policy", str(TINY), "--suite", str(suite), "--seeds", "1", "--no-video", "--out", str(out), *option]) == 0
+        rows[name] = pq.read_table(out / "routes" / "short_s1.parquet").to_pylist()
+    assert len(rows["in_process"]) == 30 and str(rows["in_process"]) == str(rows["over_ros"])  # before the first plan, commands are nan
+    capfd.readouterr()
