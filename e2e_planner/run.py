@@ -81,8 +81,8 @@ def train_run(
     """Train the recipe's network (and its twin) on these stores into `out`; returns the card.
 
     out/ then holds recipe.yaml, weights.safetensors, model.onnx, card.json, and twin/ with the same; perception/ with the
-    weights and the card of the stage before, where the recipe has one, which begins with those of the run `begin`; round_0/ and so
-    on with what imitation came to before each round of DAgger, whose drives `rollout` makes into a store. With a run `encoder` that
+    weights and the card of the stage before, where the recipe has one; the first stage begins with what the run `begin` learned in
+    its own; round_0/ and so on with what imitation came to before each round of DAgger, whose drives `rollout` makes into a store. With a run `encoder` that
     stage is a copy of its, and what its rounds drove is learned from instead of rounds of one's own. A stage that has
     its card is finished and left as it is. report is told 'perception', 'memory', 'planner', 'round_0' … or 'twin', the
     step, of how many, and its figures. Raises MimicError when perception does not pass the recipe's gate.
@@ -101,7 +101,10 @@ def train_run(
         imitate(recipe, network, out / TWIN_DIRECTORY, splits, looking="nothing", report=report, stage="twin")
     network = new_network(recipe, train)
     looking: Looking = "pictures"
-    memory = None
+    memory, begun_with = None, ""
+    if begin is not None and not recipe.perception.steps:
+        _load_weights(network, begin / WEIGHTS_FILE)
+        begun_with = load_card(begin / CARD_FILE)["weights_hash"]
     if recipe.perception.steps:
         if encoder is not None and not (out / PERCEPTION_DIRECTORY / CARD_FILE).exists():
             _take_perception(encoder / PERCEPTION_DIRECTORY, out / PERCEPTION_DIRECTORY)
@@ -117,7 +120,7 @@ def train_run(
         train = FrameSet(stores, "train", recipe)
         splits = Splits(train, splits.val, describe_data(stores, train, splits.val))
         recipe = dataclasses.replace(recipe, steps=recipe.dagger.steps)
-    return imitate(recipe, network, out, splits, looking=looking, report=report, stage="planner", memory=memory)
+    return imitate(recipe, network, out, splits, looking=looking, report=report, stage="planner", memory=memory, begun_with=begun_with)
 
 
 def new_network(recipe: Recipe, train: FrameSet, *, has_eyes: bool = True) -> PlannerNetwork:
@@ -179,8 +182,13 @@ def _take_perception(source: Path, target: Path) -> None:
 
 def _load_seeing(network: PlannerNetwork, path: Path) -> None:
     """Take all weights but the head's; raises MimicError when they are another network's."""
+    _load_weights(network, path, but=HEAD)
+
+
+def _load_weights(network: PlannerNetwork, path: Path, *, but: str | None = None) -> None:
+    """Take all weights, but those whose names begin with `but`; raises MimicError when they are another network's."""
     weights, own = load_tensors(path), network.state_dict()
-    wanted = {name: tensor.shape for name, tensor in own.items() if not name.startswith(HEAD)}
+    wanted = {name: tensor.shape for name, tensor in own.items() if but is None or not name.startswith(but)}
     if {name: tensor.shape for name, tensor in weights.items()} != wanted:
         raise MimicError(f"{path}: is of another network than the recipe's: give the run of a recipe with the same rig, inputs and network")
     network.load_state_dict(own | weights)
@@ -198,10 +206,20 @@ def take_frozen_encoder(network: PlannerNetwork, encoder: Path) -> None:
 
 
 def imitate(
-    recipe: Recipe, network: PlannerNetwork, out: Path, splits: Splits, *, looking: Looking, report: Report, stage: str, memory: Path | None = None
+    recipe: Recipe,
+    network: PlannerNetwork,
+    out: Path,
+    splits: Splits,
+    *,
+    looking: Looking,
+    report: Report,
+    stage: str,
+    memory: Path | None = None,
+    begun_with: str = "",
 ) -> dict[str, Any]:
     """Learn to drive as the driver did, or load what was learned when it is finished; returns the card. memory: where to keep
-    what the encoder finds, for looking at that; without it the splits have it already."""
+    what the encoder finds, for looking at that; without it the splits have it already. begun_with: hash of the weights that the
+    network has from another run."""
     out.mkdir(exist_ok=True)
     if (out / CARD_FILE).exists():
         network.load_state_dict(load_tensors(out / WEIGHTS_FILE))
@@ -216,7 +234,7 @@ def imitate(
     save_tensors(out / WEIGHTS_FILE, network.state_dict())
     has_eyes = looking != "nothing"
     disagreement = export_onnx(network, _examples(splits.val, "pictures" if has_eyes else "nothing"), out / ONNX_FILE)
-    card = _card(recipe, out, splits, trained, has_eyes=has_eyes, disagreement=disagreement)
+    card = _card(recipe, out, splits, trained, has_eyes=has_eyes, disagreement=disagreement) | {"begun_with": begun_with}
     save_card(out, card)
     (out / STATE_FILE).unlink(missing_ok=True)
     return card

@@ -28,7 +28,7 @@ from mimic_sim.suite import load_suite
 from mimic_sim.town_layout import MAX_SEED
 from mimic_sim.world import load_road, world_on
 
-RIGS = {"mono": "simulator", "quad": "simulator_quad"}  # rig → vehicle
+RIGS = {"mono": "simulator", "quad": "simulator_quad", "road": "simulator_road"}  # rig → vehicle
 TICK_S = 0.1
 MIN_DRIVE_S = 7.0  # a rest of the hours that is shorter is not worth a drive
 MIN_LAPS = 0.05

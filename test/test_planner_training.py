@@ -18,7 +18,7 @@ import torch
 from planner_helpers import CAR_SIGNALS, WHEEL_SIGNALS, car_recipe, make_store, quiet, wheel_recipe
 from torch.utils.data import DataLoader
 
-from e2e_planner.checkpoint import CARD_FILE, ONNX_FILE, RECIPE_FILE, STATE_FILE, WEIGHTS_FILE, save_tensors
+from e2e_planner.checkpoint import CARD_FILE, ONNX_FILE, RECIPE_FILE, STATE_FILE, WEIGHTS_FILE, load_tensors, save_tensors
 from e2e_planner.dataset import FrameSet, open_stores
 from e2e_planner.export import MIN_HALVED, round_weights
 from e2e_planner.policies import load_policy
@@ -164,6 +164,22 @@ def test_training_learns_to_see(wheel_store: Path, tmp_path: Path) -> None:
     recipe = wheel_recipe(steps=80, batch_size=12, val_every=40, learning_rate=5e-3, ema_decay=0.95)
     trained = imitation(recipe, wheel_store, _new(tmp_path / "run")).run(lambda *_: None)
     assert trained.val_score < 0.35  # the bar tells the angle; its spread is 0.85
+
+
+def test_a_run_begins_with_what_another_has_learned(wheel_store: Path, car_store: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for out in (first, second, tmp_path / "other"):
+        out.mkdir()
+    before = train_run(wheel_recipe(steps=40), [wheel_store], first, report=quiet)
+    after = train_run(wheel_recipe(steps=1, learning_rate=1e-7), [wheel_store], second, report=quiet, begin=first)
+    assert after["begun_with"] == before["weights_hash"] and before["begun_with"] == ""
+    parameters = [
+        name for name, _ in new_network(wheel_recipe(), FrameSet(open_stores([wheel_store], wheel_recipe()), "train", wheel_recipe())).named_parameters()
+    ]
+    learned, kept = (load_tensors(out / WEIGHTS_FILE) for out in (first, second))
+    assert all(torch.allclose(learned[name], kept[name], atol=1e-3) for name in parameters)
+    with pytest.raises(MimicError, match="is of another network than the recipe's"):
+        train_run(car_recipe(), [car_store], tmp_path / "other", report=quiet, begin=first)
 
 
 def test_a_finished_run_is_not_overwritten_unasked(tmp_path: Path) -> None:
