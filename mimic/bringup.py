@@ -34,6 +34,7 @@ EXECUTABLES = {
     "vehicle_interface_node": "vehicle_interface.vehicle_interface_node",
     "supervisor_node": "vehicle_interface.supervisor_node",
     "teleop_node": "vehicle_interface.teleop_node",
+    "command_timeout_node": "vehicle_interface.command_timeout_node",
     "sim_node": "mimic_sim.sim_node",
     "replay_node": "bag_tools.replay_node",
     "record_node": "bag_tools.record_node",

@@ -21,6 +21,7 @@ from mimic_contracts.errors import ContractError, MimicError, UsageError
 from mimic_contracts.parameters import parameters_from, parameters_from_file
 from mimic_sim.sim_parameters import SimParameters
 from perception.camera_parameters import CameraParameters
+from vehicle_interface.command_timeout_parameters import CommandTimeoutParameters
 from vehicle_interface.supervisor_parameters import SupervisorParameters
 from vehicle_interface.teleop import TeleopParameters
 from vehicle_interface.vehicle_interface_parameters import VehicleInterfaceParameters
@@ -31,14 +32,15 @@ PARAMETERS = {
     "vehicle_interface_node": VehicleInterfaceParameters,
     "supervisor_node": SupervisorParameters,
     "teleop_node": TeleopParameters,
+    "command_timeout_node": CommandTimeoutParameters,
     "sim_node": SimParameters,
     "replay_node": ReplayParameters,
     "record_node": RecordParameters,
     "lifecycle_manager_node": LifecycleManagerParameters,
 }
 TABLES = sorted(path.stem for path in (config_dir() / "bringup").glob("*.yaml"))
-LAUNCHED = ("sim", "replay", "drive", "teleop", "shadow", "record")
-ON_A_CAR = ("drive", "teleop", "shadow", "record")
+LAUNCHED = ("sim", "replay", "drive", "gazebo", "teleop", "shadow", "record")
+ON_A_CAR = ("drive", "gazebo", "teleop", "shadow", "record")
 ROS_OWN = ("use_sim_time",)
 VALUES = {"vehicle": "twist_car"}  # of arguments that are read while the table is
 

@@ -1,4 +1,4 @@
-"""Record drives of the built-in simulator into bags, and render them again; make towns to drive in.
+"""Record drives of the built-in simulator into bags, and render them again; make towns to drive in, here and in Gazebo.
 
     mimic sim record --towns course --hours 0.2 --seed 1 --disturb --out out/drives
     mimic sim record --towns train_1,train_2 --hours 10 --seed 2 --looks day,rain --rig quad --out out/towns
@@ -7,6 +7,7 @@
     mimic sim record --suite train --seeds 4 --policy out/run --expert-share 0.3 --rig quad --out out/corrections
     mimic sim render out/towns/drive_0000 --rig mono --look night --out out/night
     mimic sim town --style suburb --seed 7 --out out/suburb_7.net.xml.gz
+    mimic sim gazebo --town val_1 --vehicle gazebo --out out/gazebo
 
 OUT/drive_0000, drive_0001 … are bags (MCAP) as over ROS, with drive.json (what was driven, by whom) and rows.parquet (one
 row a tick; beside it the trace of everybody around) inside: a lap of the built-in course, a random way of two or three
@@ -26,6 +27,9 @@ Drives come from as many processes as asked for, and are the same from any numbe
 on with --resume. Ground truth is on /sim/ground_truth/… (mimic_sim/recorder.py says what).
 
 A town is a SUMO network, the same bytes for the same style and seed.
+
+For Gazebo, OUT holds a town as a world with a car in it, and what bridges its topics: `ros2 launch mimic_drive
+gazebo.launch.py world:=OUT policy:=RUN`.
 """
 
 import argparse
@@ -42,7 +46,9 @@ from tqdm import tqdm
 
 from mimic.record_plan import DEFAULT_LOOKS, DEFAULT_PEDESTRIANS, DEFAULT_RIG, DEFAULT_SEEDS, DEFAULT_VEHICLES, RIGS, jobs_of
 from mimic_contracts.errors import MimicError, UsageError
+from mimic_contracts.vehicle import load_vehicle
 from mimic_sim.expert import CALM, STYLES
+from mimic_sim.gazebo_world import write_world
 from mimic_sim.looks import LOOKS
 from mimic_sim.record_jobs import CARD_FILE, Job, take_again
 from mimic_sim.record_pool import make_all
@@ -50,6 +56,7 @@ from mimic_sim.sumo_network import TOWN_SUFFIX
 from mimic_sim.town import make_town
 from mimic_sim.town_layout import MAX_SEED
 from mimic_sim.town_layout import STYLES as TOWN_STYLES
+from mimic_sim.world import load_road
 
 ANSWERS_FILE = "answers.json"
 OVER_ROS_HZ = 10.0
@@ -94,12 +101,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     town.add_argument("--seed", required=True, type=int, help=f"decides everything else, 0 to {MAX_SEED}")
     town.add_argument("--out", type=Path, help=f"file for the network, ending in {TOWN_SUFFIX} (default: ./STYLE_SEED{TOWN_SUFFIX})")
     town.add_argument("--overwrite", action="store_true", help="replace OUT")
+    gazebo = verbs.add_parser("gazebo", help="a town with a car, as a world for Gazebo", description=__doc__, formatter_class=parser.formatter_class)
+    gazebo.add_argument("--town", required=True, help="course, a name in config/towns, or the path of a .net.xml.gz")
+    gazebo.add_argument("--vehicle", default="gazebo", help="vehicle file: the car's size, limits and cameras (default: %(default)s)")
+    gazebo.add_argument("--seed", type=int, default=1, help="decides what stands beside the roads, and where the car starts (default: 1)")
+    gazebo.add_argument("--out", required=True, type=Path, help="directory for the world")
+    gazebo.add_argument("--overwrite", action="store_true", help="replace OUT")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run one verb."""
     if args.verb == "town":
         return _make_town(args)
+    if args.verb == "gazebo":
+        return _make_gazebo(args)
     if args.out.exists() and not args.overwrite and not args.resume:
         raise UsageError(f"--out: '{args.out}' exists: choose another, or add --resume or --overwrite")
     if args.jobs < 1:
@@ -127,6 +142,23 @@ def _make_town(args: argparse.Namespace) -> int:
         raise UsageError(f"--out: '{out}' exists: choose another or add --overwrite")
     make_town(args.style, args.seed, out)
     print(json.dumps({"style": args.style, "seed": args.seed, "bytes": out.stat().st_size, "out": str(out)}))
+    return 0
+
+
+def _make_gazebo(args: argparse.Namespace) -> int:
+    """Make one world; OUT appears when it is whole."""
+    if args.seed < 0:
+        raise UsageError(f"--seed: is {args.seed}, must be 0 or more")
+    if args.out.exists() and not args.overwrite:
+        raise UsageError(f"--out: '{args.out}' exists: choose another or add --overwrite")
+    partial: Path = args.out.with_name(f".{args.out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    x_m, y_m, yaw_rad = write_world(load_road(args.town), load_vehicle(args.vehicle), partial, seed=args.seed)
+    if args.out.exists():
+        shutil.rmtree(args.out)
+    partial.replace(args.out)
+    start = {"start_x_m": round(x_m, 2), "start_y_m": round(y_m, 2), "start_yaw_rad": round(yaw_rad, 4)}
+    print(json.dumps({"town": args.town, "vehicle": args.vehicle, **start, "out": str(args.out)}))
     return 0
 
 
