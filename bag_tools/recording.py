@@ -3,8 +3,8 @@
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bag_tools.bag_reader import Bag, BagMessage
 from bag_tools.synchronise import Stamps, Timing
-from bag_tools.topic_map import CameraSource, TopicMap, field_path
+from bag_tools.topic_map import VEHICLE_SIGNALS, CameraSource, TopicMap, field_path
 from mimic_contracts.action_spec import CAR
 from mimic_contracts.errors import ContractError, MimicError
 from mimic_contracts.images import CameraInfo
@@ -76,13 +76,24 @@ class Recording:
 
 
 def read_recording(bag: Bag, topic_map: TopicMap) -> Recording:
-    """Read everything but the pictures.
+    """Read everything that clips are made of, but the pictures.
 
     Raises MimicError when a camera of the map is not in the bag, has an unusable type, or cannot be placed on the car.
     """
     for name, source in topic_map.cameras.items():
         _check_camera(bag, name, source)
-    gathering = _Gathering(bag, topic_map)
+    return _read(
+        bag, replace(topic_map, signals={name: source for name, source in topic_map.signals.items() if name not in VEHICLE_SIGNALS}), topic_map.cameras
+    )
+
+
+def read_numbers(bag: Bag, topic_map: TopicMap, names: Collection[str]) -> Recording:
+    """Read these signals alone, whatever cameras there are."""
+    return _read(bag, replace(topic_map, signals={name: source for name, source in topic_map.signals.items() if name in names}), {})
+
+
+def _read(bag: Bag, topic_map: TopicMap, cameras: Mapping[str, CameraSource]) -> Recording:
+    gathering = _Gathering(bag, topic_map, cameras)
     wanted = {topic for topic in gathering.handlers if topic in bag.topics}
     for message in bag.messages(wanted):
         for handler in gathering.handlers[message.channel.topic]:
@@ -93,8 +104,8 @@ def read_recording(bag: Bag, topic_map: TopicMap) -> Recording:
 class _Gathering:
     """Handlers of messages by topic, and what they have gathered."""
 
-    def __init__(self, bag: Bag, topic_map: TopicMap) -> None:
-        self.bag, self.topic_map = bag, topic_map
+    def __init__(self, bag: Bag, topic_map: TopicMap, cameras: Mapping[str, CameraSource]) -> None:
+        self.bag, self.topic_map, self.cameras = bag, topic_map, cameras
         self.handlers: dict[str, list[Callable[[BagMessage], None]]] = {}
         self.rows: dict[str, list[tuple[int, int, int, Any]]] = {}  # log time, header stamp or -1, ordinal, value
         self.problems: dict[str, Counter[str]] = {}
@@ -103,14 +114,14 @@ class _Gathering:
         self.frame_ids: dict[str, str] = {}
         self.infos: dict[str, CameraInfo] = {}
         self.transforms = StaticTransforms()
-        for name, source in topic_map.cameras.items():
+        for name, source in cameras.items():
             self._listen(source.topic, partial(self._picture, name))
             if source.camera_info:
                 self._listen(source.camera_info, partial(self._camera_info, name))
         for name, signal in topic_map.signals.items():
             convert = _converter(name, signal.field, factor=signal.factor, offset=signal.offset)
             self._listen(signal.topic, partial(self._signal, name, convert))
-        if any(source.camera_info and source.mounting is None for source in topic_map.cameras.values()):
+        if any(source.camera_info and source.mounting is None for source in cameras.values()):
             self._listen("/tf_static", self._static_transforms)
 
     def _listen(self, topic: str, handler: Callable[[BagMessage], None]) -> None:
@@ -164,11 +175,11 @@ class _Gathering:
         self._check_route_frames()
         reference = self.topic_map.rig.cameras[0].name
         on_log_time = _unstamped(self.rows.get(f"camera {reference}", []))
-        cameras = {name: self._track(f"camera {name}", source.topic, on_log_time) for name, source in self.topic_map.cameras.items()}
+        cameras = {name: self._track(f"camera {name}", source.topic, on_log_time) for name, source in self.cameras.items()}
         signals = {name: self._track(f"signal {name}", source.topic, on_log_time) for name, source in self.topic_map.signals.items()}
         missing = {name: self._why_missing(source.topic, signals[name]) for name, source in self.topic_map.signals.items() if not len(signals[name].stamp_ns)}
         recording = Recording(self.bag, cameras, {name: track for name, track in signals.items() if name not in missing}, missing, self.infos)
-        for name, source in self.topic_map.cameras.items():
+        for name, source in self.cameras.items():
             if source.camera_info:
                 recording.mountings[name] = self._mounting(name, source)
         return recording

@@ -20,6 +20,8 @@ from mimic_contracts.vehicle import load_vehicle
 DEFAULT_FIELDS = {"pose": "pose.pose", "route_command": "data", "route_points": "", "expert_plan": ""}
 BAG_PATTERN = r"(?P<bag>[^/]+?)(\.(mcap|db3|bag)(\.zstd?)?)?/*$"
 CARD_FILE = "drive.json"
+# Of a vehicle's pedals (shares of their travel, 0 to 1) and what it was told, for `mimic vehicle identify`; clips don't have them.
+VEHICLE_SIGNALS = ("throttle", "brake", "command_speed_mps", "command_yaw_rate_radps", "command_steering_wheel_rad")
 HELD_OUT_FIRST = ("test", "val", "train")  # a bag that several globs match goes to the first of these
 
 
@@ -221,10 +223,10 @@ def _camera(values: Any, where: str, vehicle_mounting: Mounting | None) -> Camer
 
 
 def _signal(name: str, values: Any, where: str) -> SignalSource:
-    if name not in SIGNALS:
-        raise ContractError(f"{where}: unknown signal; allowed: {', '.join(SIGNALS)}")
+    if name not in (*SIGNALS, *VEHICLE_SIGNALS):
+        raise ContractError(f"{where}: unknown signal; allowed: {', '.join((*SIGNALS, *VEHICLE_SIGNALS))}")
     source = build(SignalSource, values, where)
-    if name in EGO_SIGNALS and not source.field:
+    if name in (*EGO_SIGNALS, *VEHICLE_SIGNALS) and not source.field:
         raise ContractError(f"{where}: missing key field: which number of {source.topic} is it?")
     return replace(source, field=source.field or DEFAULT_FIELDS.get(name, ""))
 

@@ -28,7 +28,7 @@ COMMANDS = {
     "sim": "record drives in the built-in simulator, make towns for it",
     "drive": "drive closed loop in the built-in simulator",
     "results": "one page of evidence from the results of drive, score and scaling",
-    "vehicle": "check vehicle files",
+    "vehicle": "check vehicle files, identify vehicles from bags",
     "up": "start a launch file's nodes without `launch`",
 }
 

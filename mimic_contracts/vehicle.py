@@ -11,7 +11,7 @@ from mimic_contracts.errors import ContractError
 from mimic_contracts.rig import Mounting, mounting_from_dict
 from mimic_contracts.validation import check_array, check_choice, check_number, check_text
 
-ADAPTERS = ("twist", "twist_stamped", "ackermann")
+ADAPTERS = ("twist", "twist_stamped", "ackermann", "throttle_brake")
 TRANSPORTS = ("raw", "compressed")
 
 
@@ -102,10 +102,59 @@ class VehicleTopics:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LongitudinalSpec:
+    """How a vehicle answers its pedals (shares of their travel, 0 to 1), and how its speed is controlled by them.
+
+    acceleration = throttle_gain·max(throttle - throttle_dead_band, 0) - brake_gain·max(brake - brake_dead_band, 0)
+    - rolling - linear_drag·v - quadratic_drag·v², as long as it rolls forward. `mimic vehicle identify` finds these in a recording.
+
+    speed_gain_1ps, integral_gain_1ps2: acceleration for a speed error of 1 m/s, and how fast it grows while the error lasts; above
+    1/(4·lag of the pedals) the speed swings. max_correction_mps2: the most that the integral makes up for: slopes, load, a wrong
+    model. pedal_hysteresis_mps2: how far on the other pedal's side the wanted acceleration must be before the foot moves over.
+    standstill_brake: what holds the vehicle on the steepest slope where it stops.
+    """
+
+    throttle_gain_mps2: float
+    brake_gain_mps2: float
+    throttle_dead_band: float = 0.0
+    brake_dead_band: float = 0.0
+    rolling_mps2: float = 0.0
+    linear_drag_1ps: float = 0.0
+    quadratic_drag_1pm: float = 0.0
+    speed_gain_1ps: float = 0.8
+    integral_gain_1ps2: float = 0.1
+    max_correction_mps2: float = 1.5
+    pedal_hysteresis_mps2: float = 0.15
+    standstill_brake: float = 0.3
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("throttle_gain_mps2", 0.1, 100.0),
+            ("brake_gain_mps2", 0.1, 100.0),
+            ("throttle_dead_band", 0.0, 0.5),
+            ("brake_dead_band", 0.0, 0.5),
+            ("rolling_mps2", 0.0, 2.0),
+            ("linear_drag_1ps", 0.0, 2.0),
+            ("quadratic_drag_1pm", 0.0, 0.2),
+            ("speed_gain_1ps", 0.0, 5.0),
+            ("integral_gain_1ps2", 0.0, 2.0),
+            ("max_correction_mps2", 0.0, 3.0),
+            ("pedal_hysteresis_mps2", 0.0, 1.0),
+            ("standstill_brake", self.brake_dead_band + 0.01, 1.0),
+        ):
+            check_number(f"longitudinal.{name}", getattr(self, name), low=low, high=high)
+
+    def drag_mps2(self, speed_mps: float) -> float:
+        """What slows the vehicle down without pedals at this speed, forward."""
+        return self.rolling_mps2 + (self.linear_drag_1ps + self.quadratic_drag_1pm * speed_mps) * speed_mps
+
+
+@dataclass(frozen=True, kw_only=True)
 class VehicleSpec:
     """Geometry, limits, latencies, mounting, topics. command_timeout_s: after how long without a command the vehicle
     itself brakes (required: nothing of ours survives our own death); driver_override_required: it is not engaged without a
-    heartbeat of the driver override."""
+    heartbeat of the driver override. steering_offset_rad: angle of the steering wheel at which the vehicle goes straight.
+    longitudinal: needed by the adapter that takes pedals."""
 
     name: str
     rig: str
@@ -122,6 +171,8 @@ class VehicleSpec:
     topics: VehicleTopics = field(default_factory=VehicleTopics)
     cameras: Mapping[str, Mounting] = field(default_factory=dict)
     odd: OperationalDesignDomain = field(default_factory=OperationalDesignDomain)
+    steering_offset_rad: float = 0.0
+    longitudinal: LongitudinalSpec | None = None
 
     def __post_init__(self) -> None:
         check_text("name", self.name)
@@ -136,6 +187,9 @@ class VehicleSpec:
         check_choice("adapter", self.adapter, ADAPTERS)
         if not isinstance(self.driver_override_required, bool):
             raise ContractError(f"driver_override_required: is {self.driver_override_required!r}, must be true or false")
+        check_number("steering_offset_rad", self.steering_offset_rad, low=-1.0, high=1.0)
+        if self.adapter == "throttle_brake" and self.longitudinal is None:
+            raise ContractError("longitudinal: is missing, adapter 'throttle_brake' needs it; `mimic vehicle identify` finds its values in a recording")
 
 
 def load_vehicle(name_or_path: str | Path) -> VehicleSpec:
@@ -146,4 +200,7 @@ def load_vehicle(name_or_path: str | Path) -> VehicleSpec:
     cameras = {name: mounting_from_dict(values, f"{path}: cameras.{name}") for name, values in (content.get("cameras") or {}).items()}
     topics = build(VehicleTopics, content.get("topics") or {}, f"{path}: topics")
     odd = build(OperationalDesignDomain, content.get("odd") or {}, f"{path}: odd")
-    return build(VehicleSpec, {**content, "limits": limits, "cameras": cameras, "topics": topics, "odd": odd}, str(path))
+    pedals = content.get("longitudinal")
+    longitudinal = None if pedals is None else build(LongitudinalSpec, pedals, f"{path}: longitudinal")
+    parts = {"limits": limits, "cameras": cameras, "topics": topics, "odd": odd, "longitudinal": longitudinal}
+    return build(VehicleSpec, {**content, **parts}, str(path))

@@ -36,6 +36,7 @@ def mistakes(vehicle: VehicleSpec, rig: Rig) -> list[str]:
         )
     if vehicle.command_timeout_s < SHORTEST_TIMEOUT_S:
         found.append(f"command_timeout_s: is {vehicle.command_timeout_s}, so that one late command stops the vehicle: at least {SHORTEST_TIMEOUT_S}")
+    found += _weak_pedals(vehicle)
     seen = {camera.name: camera for camera in rig.cameras}
     strangers = [f"topics.{kind}.{name}" for kind in ("images", "camera_infos") for name in getattr(vehicle.topics, kind) if name not in seen]
     found += [f"{key}: rig '{rig.name}' has no such camera, it has {', '.join(seen)}" for key in strangers]
@@ -94,6 +95,27 @@ def stopping_m(speed_mps: float, *, braking_mps2: float, jerk_mps3: float) -> fl
 
 def _wheel_deg(vehicle: VehicleSpec) -> float:
     return math.degrees(math.atan(vehicle.wheelbase_m * vehicle.limits.max_curvature_1pm))
+
+
+def _weak_pedals(vehicle: VehicleSpec) -> list[str]:
+    pedals, limits = vehicle.longitudinal, vehicle.limits
+    if pedals is None:
+        return []
+    braking = pedals.brake_gain_mps2 * (1.0 - pedals.brake_dead_band) + pedals.rolling_mps2
+    driving = pedals.throttle_gain_mps2 * (1.0 - pedals.throttle_dead_band)
+    drag = pedals.drag_mps2(limits.max_speed_mps)
+    found = []
+    if braking < -limits.min_emergency_acceleration_mps2:
+        found.append(
+            f"limits.min_emergency_acceleration_mps2: is {limits.min_emergency_acceleration_mps2}, and the whole brake of longitudinal.brake_gain_mps2 "
+            f"{pedals.brake_gain_mps2} gives {braking:.1f} m/s²: what the vehicle cannot do must not be planned with"
+        )
+    if driving < drag:
+        found.append(
+            f"longitudinal.throttle_gain_mps2: is {pedals.throttle_gain_mps2}, and at limits.max_speed_mps {limits.max_speed_mps} the drag is {drag:.2f} m/s²: "
+            "it can't be that fast"
+        )
+    return found
 
 
 def _misplaced(mounting: Mounting, vehicle: VehicleSpec) -> list[str]:

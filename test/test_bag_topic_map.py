@@ -38,6 +38,7 @@ def test_a_map_reads_as_written(tmp_path: Path) -> None:
         ("height_px: 80}", "height_px: 80}, mounting: {x_m: far}", "cameras.front.mounting"),
         ("steering_wheel_rad:", "steering_angle:", "signals.steering_angle: unknown signal"),
         (', field: "position[0]"', "", "signals.steering_wheel_rad: missing key field"),
+        ("signals:\n", "signals:\n  throttle: {topic: /pedals}\n", "signals.throttle: missing key field"),
         ('"position[0]"', '"position[0"', r"field: is 'position\[0'"),
         ('"position[0]"}', '"position[0]", factor: left}', "factor: is 'left', must be a number"),
         ('  train: ["*"]', '  training: ["*"]', "splits.training: unknown split"),

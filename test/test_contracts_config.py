@@ -196,6 +196,11 @@ def test_a_vehicle_can_tighten_a_limit_but_never_loosen_it(limit):
         ({"topics": {"images": {"front": "camera"}}}, "topics.images.front: is 'camera', must begin with /"),
         ({"topics": {"camera_infos": ["/camera"]}}, "topics.camera_infos: is .*, must be a mapping of cameras to topics"),
         ({"topics": {"transport": "smoke"}}, "topics.transport: is 'smoke', must be one of raw, compressed"),
+        ({"steering_offset_rad": 2.0}, "steering_offset_rad: is 2.0"),
+        ({"adapter": "throttle_brake"}, "longitudinal: is missing, adapter 'throttle_brake' needs it; `mimic vehicle identify`"),
+        ({"longitudinal": {"throttle_gain_mps2": 4.0}}, "longitudinal: missing key brake_gain_mps2"),
+        ({"longitudinal": {"throttle_gain_mps2": 0.0, "brake_gain_mps2": 9.0}}, "longitudinal: longitudinal.throttle_gain_mps2: is 0.0"),
+        ({"longitudinal": {"throttle_gain_mps2": 4.0, "brake_gain_mps2": 9.0, "brake_dead_band": 0.4}}, "longitudinal.standstill_brake: is 0.3"),
     ],
 )
 def test_impossible_vehicle_files_are_refused(tmp_path, changes, message):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mimic.cli import main
 from mimic_contracts.config import config_dir, load_yaml
 from mimic_contracts.rig import Mounting, load_rig
-from mimic_contracts.vehicle import VehicleTopics, load_vehicle
+from mimic_contracts.vehicle import LongitudinalSpec, VehicleTopics, load_vehicle
 from mimic_contracts.vehicle_check import inferred, mistakes, notes, stopping_m
 
 VEHICLES = sorted((config_dir() / "vehicles").glob("*.yaml"))
@@ -40,6 +40,11 @@ def looking(**changes: float) -> dict[str, Mounting]:
         ({"adapter": "ackermann", "wheelbase_m": 2.8, "limits": {"max_curvature_1pm": 0.5}}, r"limits.max_curvature_1pm: is 0.5, which takes 54°"),
         ({"steering_ratio": 38.0}, r"steering_ratio: is 38.0, so that the steering wheel turns by 1016°"),
         ({"command_timeout_s": 0.05}, "command_timeout_s: is 0.05, so that one late command stops the vehicle"),
+        ({"longitudinal": LongitudinalSpec(throttle_gain_mps2=4.0, brake_gain_mps2=5.0)}, r"limits.min_emergency_acceleration_mps2: is -6.0, and .* 5.0 m/s²"),
+        (
+            {"longitudinal": LongitudinalSpec(throttle_gain_mps2=0.5, brake_gain_mps2=9.0, linear_drag_1ps=0.1)},
+            r"longitudinal.throttle_gain_mps2: .* 2.50 m/s²",
+        ),
         ({"cameras": {"fornt": Mounting(x_m=1.6, y_m=0.0, z_m=1.4)}}, "cameras.fornt: rig 'quad' has no such camera, it has front, tele, left, right"),
         ({"topics": VehicleTopics(images={"rear": "/rear"})}, "topics.images.rear: rig 'quad' has no such camera, it has front"),
         ({"cameras": looking(x_m=5.0)}, r"cameras.left.x_m: is 5.0, which is not on this vehicle \(-1.20 to 4.00\)"),

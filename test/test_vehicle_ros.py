@@ -11,6 +11,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, String
 from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
@@ -267,3 +268,17 @@ def test_what_hears_twist_can_take_any_vehicle_in_its_stead(ros):
     node.feed(speed=2.0)
     node.engage_when_fed()
     assert node.commands[-1].twist.linear.x == pytest.approx(2.0, abs=0.5)
+
+
+def test_a_vehicle_that_takes_pedals_is_told_pedals_and_the_steering_wheel(ros):
+    node = Interface(ros, command_type=JointState, vehicle="pedal_car", lockstep=True).up()
+    ticks, pose = count(TICK_NS, TICK_NS), np.zeros(3)
+    assert node.tick(next(ticks), pose=pose, speed=4.0)[0] is None and not node.commands
+    assert node.engage() == (True, "engaged")
+    for _ in range(3):
+        command = node.tick(next(ticks), pose=pose, speed=4.0)[0]
+        throttle, brake, steering_wheel_rad = command.position
+        assert list(command.name) == ["throttle", "brake", "steering_wheel"] and command.header.frame_id == "base_link"
+        assert 0.0 < throttle < 0.3 and brake == 0.0 and steering_wheel_rad == pytest.approx(0.0, abs=1e-3)
+    assert node.engage(False) == (True, "disengaged")
+    assert node.tick(next(ticks), pose=pose, speed=4.0)[0] is None

@@ -1,6 +1,7 @@
 """Kinematics, adapters, and the following of plans that were made a moment ago."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from mimic_contracts.errors import ContractError
 from mimic_contracts.motion import from_frame, to_frame
 from mimic_contracts.plan import Command
 from vehicle_interface import modes
-from vehicle_interface.adapters import ackermann_from_command, twist_from_command
+from vehicle_interface.adapters import ackermann_from_command, steering_wheel_from_command, twist_from_command
 from vehicle_interface.kinematics import advance_pose, curvature_of_road_wheel, road_wheel_angle
 from vehicle_interface.plan_tracker import Motion, PlanTracker
 
@@ -53,9 +54,17 @@ def test_twist():
 
 @given(curvature=st.floats(-0.5, 0.5), speed=st.floats(0.0, 30.0))
 def test_ackermann_steers_the_curve_that_is_commanded_at_any_speed(curvature, speed):
-    told = ackermann_from_command(Command(stamp_ns=0, acceleration_mps2=-1.0, curvature_1pm=curvature, target_speed_mps=speed), wheelbase_m=2.8)
+    told = ackermann_from_command(Command(stamp_ns=0, acceleration_mps2=-1.0, curvature_1pm=curvature, target_speed_mps=speed), VEHICLE)
     assert told.speed_mps == speed
     assert curvature_of_road_wheel(told.steering_angle_rad, wheelbase_m=2.8) == pytest.approx(curvature)
+
+
+def test_angles_are_told_from_where_the_steering_wheel_stands_when_it_goes_straight():
+    crooked, straight = replace(VEHICLE, steering_offset_rad=0.3), Command(stamp_ns=0, acceleration_mps2=0.0, curvature_1pm=0.0, target_speed_mps=4.0)
+    assert steering_wheel_from_command(straight, crooked) == 0.3
+    assert ackermann_from_command(straight, crooked).steering_angle_rad == pytest.approx(0.3 / VEHICLE.steering_ratio)
+    left = replace(straight, curvature_1pm=0.1)
+    assert steering_wheel_from_command(left, crooked) == pytest.approx(0.3 + VEHICLE.steering_ratio * math.atan(0.28))
 
 
 # Which plans are taken over.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mimic_contracts.plan import Command
+from mimic_contracts.vehicle import VehicleSpec
 from vehicle_interface.kinematics import road_wheel_angle
 
 
@@ -27,6 +28,12 @@ def twist_from_command(command: Command) -> Twist2D:
     return Twist2D(speed_mps=command.target_speed_mps, yaw_rate_radps=command.target_speed_mps * command.curvature_1pm)
 
 
-def ackermann_from_command(command: Command, *, wheelbase_m: float) -> Ackermann:
+def ackermann_from_command(command: Command, vehicle: VehicleSpec) -> Ackermann:
     """Target speed, and the wheel's angle for the commanded curvature."""
-    return Ackermann(speed_mps=command.target_speed_mps, steering_angle_rad=road_wheel_angle(command.curvature_1pm, wheelbase_m=wheelbase_m))
+    angle_rad = steering_wheel_from_command(command, vehicle) / vehicle.steering_ratio
+    return Ackermann(speed_mps=command.target_speed_mps, steering_angle_rad=angle_rad)
+
+
+def steering_wheel_from_command(command: Command, vehicle: VehicleSpec) -> float:
+    """Angle of the steering wheel in rad for the commanded curvature, positive to the left, from where it stands when not turned."""
+    return vehicle.steering_ratio * road_wheel_angle(command.curvature_1pm, wheelbase_m=vehicle.wheelbase_m) + vehicle.steering_offset_rad

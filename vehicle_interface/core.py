@@ -16,6 +16,7 @@ from mimic_contracts.vehicle import VehicleSpec
 from vehicle_interface import modes
 from vehicle_interface.envelope import Envelope
 from vehicle_interface.kinematics import advance_pose
+from vehicle_interface.longitudinal import LongitudinalController, Pedals
 from vehicle_interface.plan_tracker import MAX_RECKONING_S, STANDSTILL_MPS, Motion, PlanTracker, Wish
 from vehicle_interface.supervision import DEGRADED, STOP, Verdict
 from vehicle_interface.vehicle_interface_parameters import VehicleInterfaceParameters
@@ -31,11 +32,13 @@ NEVER_NS = -(2**62)
 
 @dataclass(frozen=True, kw_only=True)
 class InterfaceOutput:
-    """command: None where nothing may be published; mode: one of modes.MODES; reason: why the mode is what it is."""
+    """command: None where nothing may be published; mode: one of modes.MODES; reason: why the mode is what it is; pedals: for the
+    command, where the vehicle takes pedals."""
 
     command: Command | None
     mode: str
     reason: str
+    pedals: Pedals | None = None
 
 
 class VehicleInterfaceCore:
@@ -45,6 +48,8 @@ class VehicleInterfaceCore:
         self._parameters = parameters
         self._limits = vehicle.limits
         self._envelope = Envelope(vehicle.limits, wheelbase_m=vehicle.wheelbase_m)
+        pedals = vehicle.longitudinal if vehicle.adapter == "throttle_brake" else None
+        self._longitudinal = LongitudinalController(pedals, vehicle.limits) if pedals is not None else None
         self._tracker = PlanTracker(actuation_latency_s=vehicle.actuation_latency_s, max_lateral_acceleration_mps2=vehicle.limits.max_lateral_acceleration_mps2)
         self._mode, self._reason = modes.DISENGAGED, "not engaged yet"
         self._plan_steady_ns = self._odometry_steady_ns = self._override_steady_ns = self._verdict_steady_ns = NEVER_NS
@@ -189,16 +194,18 @@ class VehicleInterfaceCore:
         if is_lost:  # braking changes the speed: reckon on from here, not from where the odometry ended
             self._pose, self._pose_ns, self._pose_steady_ns = pose, now_ns, steady_ns
         wish, is_emergency = self._wish(pose, now_ns)
+        measured = None if is_lost or self._motion is None else self._motion.speed_mps
         out = self._envelope.step(
             acceleration_mps2=wish.acceleration_mps2,
             curvature_1pm=wish.curvature_1pm,
-            measured_speed_mps=None if is_lost or self._motion is None else self._motion.speed_mps,
+            measured_speed_mps=measured,
             dt_s=dt_s,
             is_emergency=is_emergency,
         )
         self._last_curvature_1pm = out.curvature_1pm
         command = Command(stamp_ns=now_ns, acceleration_mps2=out.acceleration_mps2, curvature_1pm=out.curvature_1pm, target_speed_mps=out.target_speed_mps)
-        return InterfaceOutput(command=command, mode=self._mode, reason=self._reason)
+        pedals = self._longitudinal.step(command, speed_mps=measured, dt_s=dt_s) if self._longitudinal is not None else None
+        return InterfaceOutput(command=command, mode=self._mode, reason=self._reason, pedals=pedals)
 
     def _reckon(self, *, now_ns: int, steady_ns: int) -> NDArray[np.float64]:
         """(3,) the pose now: from the last known one on, as commanded; by the steady clock where the vehicle's stands still."""
@@ -279,6 +286,8 @@ class VehicleInterfaceCore:
         speed, yaw_rate = (0.0, 0.0) if self._motion is None else (self._motion.speed_mps, self._motion.yaw_rate_radps)
         self._last_curvature_1pm = yaw_rate / speed if speed > 1.0 else 0.0
         self._envelope.reset(speed_mps=speed, curvature_1pm=self._last_curvature_1pm)
+        if self._longitudinal is not None:
+            self._longitudinal.reset()
 
     def _enter(self, event: str, reason: str) -> None:
         before, self._mode = self._mode, modes.next_mode(self._mode, event)

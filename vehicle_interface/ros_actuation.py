@@ -5,7 +5,13 @@ from typing import Any
 
 from mimic_contracts.errors import MimicError
 
-MESSAGES = {"twist": ("geometry_msgs", "Twist"), "twist_stamped": ("geometry_msgs", "TwistStamped"), "ackermann": ("ackermann_msgs", "AckermannDriveStamped")}
+MESSAGES = {
+    "twist": ("geometry_msgs", "Twist"),
+    "twist_stamped": ("geometry_msgs", "TwistStamped"),
+    "ackermann": ("ackermann_msgs", "AckermannDriveStamped"),
+    "throttle_brake": ("sensor_msgs", "JointState"),  # ROS has no message for pedals; this one has a stamp and names, and every machine has it
+}
+PEDAL_JOINTS = ("throttle", "brake", "steering_wheel")  # positions: shares of the pedals' travel, rad with left positive
 
 
 def actuation_type(adapter: str) -> type[Any]:

@@ -1,6 +1,7 @@
 """The only node that can move a vehicle: plan and odometry in, actuation inside the safety envelope out."""
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 from builtin_interfaces.msg import Time
@@ -17,9 +18,10 @@ from mimic_contracts.ros_conversions import BASE_FRAME, ns_to_stamp, odometry_po
 from mimic_contracts.ros_lifecycle import ERROR, LATCHED_QOS, OK, RELIABLE_QOS, SENSOR_QOS, WARN, MimicNode, run_node
 from mimic_contracts.vehicle import load_vehicle
 from vehicle_interface import modes
-from vehicle_interface.adapters import ackermann_from_command, twist_from_command
+from vehicle_interface.adapters import ackermann_from_command, steering_wheel_from_command, twist_from_command
 from vehicle_interface.core import InterfaceOutput, VehicleInterfaceCore
-from vehicle_interface.ros_actuation import actuation_type
+from vehicle_interface.longitudinal import Pedals
+from vehicle_interface.ros_actuation import PEDAL_JOINTS, actuation_type
 from vehicle_interface.ros_verdict import verdict_of_status
 from vehicle_interface.teleop import OPERATOR_TOPIC
 from vehicle_interface.vehicle_interface_parameters import VehicleInterfaceParameters
@@ -36,8 +38,8 @@ class VehicleInterfaceNode(MimicNode):
     def configure(self) -> None:
         """Read the vehicle file, make the core, the publishers, subscriptions and services."""
         p = self.parameters
-        self._vehicle = load_vehicle(p.vehicle)
-        self._adapter = p.adapter or self._vehicle.adapter
+        vehicle = load_vehicle(p.vehicle)
+        self._vehicle = replace(vehicle, adapter=p.adapter or vehicle.adapter)
         self._core = VehicleInterfaceCore(self._vehicle, p)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = None
@@ -46,7 +48,7 @@ class VehicleInterfaceNode(MimicNode):
         self._diagnosed_ns = self._tick_ns = 0
         self._odometry_of_tick: dict[int, Odometry] = {}
         self._plan_of_tick: dict[int, JointTrajectory | None] = {}  # None: the planner said that it has none
-        self._command_publisher = self.create_publisher(actuation_type(self._adapter), p.command_topic, RELIABLE_QOS)
+        self._command_publisher = self.create_publisher(actuation_type(self._vehicle.adapter), p.command_topic, RELIABLE_QOS)
         self._mode_publisher = self.create_publisher(String, "/vehicle/mode", LATCHED_QOS)
         self._request_publisher = self.create_publisher(Bool, "/vehicle/takeover_request", LATCHED_QOS)
         self._inputs = [
@@ -201,13 +203,18 @@ class VehicleInterfaceNode(MimicNode):
 
     def _publish(self, output: InterfaceOutput) -> None:
         if output.command is not None:
-            self._command_publisher.publish(self._actuation(output.command))
+            self._command_publisher.publish(self._actuation(output.command, output.pedals))
         self._publish_mode()
 
-    def _actuation(self, command: Command) -> Any:
+    def _actuation(self, command: Command, pedals: Pedals | None) -> Any:
         """In the type of the adapter."""
-        if self._adapter == "ackermann":
-            ackermann = ackermann_from_command(command, wheelbase_m=self._vehicle.wheelbase_m)
+        if pedals is not None:
+            message = actuation_type(self._vehicle.adapter)(name=PEDAL_JOINTS)
+            message.header.stamp, message.header.frame_id = ns_to_stamp(command.stamp_ns), BASE_FRAME
+            message.position = [pedals.throttle, pedals.brake, steering_wheel_from_command(command, self._vehicle)]
+            return message
+        if self._vehicle.adapter == "ackermann":
+            ackermann = ackermann_from_command(command, self._vehicle)
             message = actuation_type("ackermann")()
             message.header.stamp, message.header.frame_id = ns_to_stamp(command.stamp_ns), BASE_FRAME
             # Its acceleration is a bound in both directions, 0: none. The speed itself changes within the envelope's.
@@ -215,7 +222,7 @@ class VehicleInterfaceNode(MimicNode):
             return message
         twist = twist_from_command(command)
         message = twist_stamped_message(stamp_ns=command.stamp_ns, speed_mps=twist.speed_mps, yaw_rate_radps=twist.yaw_rate_radps)
-        return message if self._adapter == "twist_stamped" else message.twist
+        return message if self._vehicle.adapter == "twist_stamped" else message.twist
 
     def _publish_mode(self) -> None:
         if self._core.mode != self._published_mode:

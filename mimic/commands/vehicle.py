@@ -1,27 +1,56 @@
-"""Look into vehicle files.
+"""Look into vehicle files, and find out what belongs into them.
 
     mimic vehicle check MY_CAR.yaml        mistakes, and what follows from its values: compare it with the vehicle
+    mimic vehicle identify drives/monday drives/tuesday --topics MY_MAP.yaml --vehicle MY_CAR.yaml --out identified.yaml
 
-Data on stdout: name and value of what follows, in the unit that the name ends with.
+`check`: data on stdout: name and value of what follows, in the unit that the name ends with.
+
+`identify` needs steering wheel angle, speed and yaw rate for the steering; throttle, brake and speed for the pedals; commands
+(command_speed_mps, command_yaw_rate_radps or command_steering_wheel_rad) for the delays. These are signals of the topic map; cameras are
+not read. On stdout, and in --out, a piece of YAML for the vehicle file: each value with its 95 % interval and the seconds of driving
+that it rests on, and what the recording does not tell as a comment that says why. Exit code 1 when it tells nothing.
 """
 
 import argparse
+import math
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
-from mimic_contracts.errors import MimicError
+import numpy as np
+from tqdm import tqdm
+
+from mimic.commands.extract import bags_of
+from mimic_contracts.errors import MimicError, UsageError, require_package
 from mimic_contracts.rig import load_rig
-from mimic_contracts.vehicle import load_vehicle
+from mimic_contracts.vehicle import VehicleSpec, load_vehicle
 from mimic_contracts.vehicle_check import inferred, mistakes, notes
+from vehicle_interface.identification import Figure, identify
+from vehicle_interface.regression import STEP_S
+
+SECTION = "longitudinal."
+NOT_IN_THE_FILE = ("steering_delay_s", "speed_delay_s", "pedal_delay_s")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `mimic vehicle check`."""
+    """Arguments of `mimic vehicle check` and `mimic vehicle identify`."""
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     check = verbs.add_parser("check", help="find mistakes in a vehicle file, and tell what follows from it")
     check.add_argument("file", help="vehicle file, or a name in config/vehicles")
+    identified = verbs.add_parser("identify", help="steering, delays and pedals from recorded driving, as a piece of a vehicle file")
+    identified.add_argument("bags", metavar="BAG", nargs="+", type=Path, help="rosbag2 directory or file, ROS 1 bag, or a directory of these")
+    identified.add_argument("--topics", metavar="MAP", required=True, help="topic map: a YAML file or the name of one in config/topics")
+    identified.add_argument("--vehicle", metavar="FILE", required=True, help="vehicle file with the wheelbase, or a name in config/vehicles")
+    identified.add_argument("--out", metavar="FILE.yaml", type=Path, help="write it here, too")
+    identified.add_argument("--overwrite", action="store_true", help="replace an existing file")
 
 
 def run(args: argparse.Namespace) -> int:
+    """Run one verb."""
+    return _identify(args) if args.verb == "identify" else _check(args)
+
+
+def _check(args: argparse.Namespace) -> int:
     """Check one file; raises MimicError with all its mistakes."""
     vehicle = load_vehicle(args.file)
     rig = load_rig(vehicle.rig)
@@ -33,3 +62,57 @@ def run(args: argparse.Namespace) -> int:
     for name, value in inferred(vehicle).items():
         print(f"{name} {value:.3g}")
     return 0
+
+
+def _identify(args: argparse.Namespace) -> int:
+    bags = bags_of(args.bags)
+    if args.out is not None and args.out.exists() and not args.overwrite:
+        raise UsageError(f"{args.out}: exists; --overwrite replaces it")
+    require_package("lance", extra="train", purpose="mimic vehicle identify")
+    from bag_tools.bag_reader import Bag
+    from bag_tools.topic_map import load_topic_map
+    from bag_tools.vehicle_signals import vehicle_signals
+
+    topic_map, vehicle = load_topic_map(args.topics), load_vehicle(args.vehicle)
+    drives = []
+    for path in tqdm(bags, desc="read", unit="bag", file=sys.stderr, disable=len(bags) == 1):
+        with Bag(path) as bag:
+            signals, missing = vehicle_signals(bag, topic_map, step_s=STEP_S)
+        for name, why in missing.items():
+            print(f"{path}: no {name}: {why}", file=sys.stderr)
+        for name in {"throttle", "brake"} & set(signals):
+            low, high = np.nanmin(signals[name]), np.nanmax(signals[name])
+            if low < -0.01 or high > 1.01:
+                raise MimicError(
+                    f"{path}: {name} is {low:.3g} to {high:.3g}, must be a share of the pedal's travel, 0 to 1: give factor and offset in the topic map"
+                )
+        drives.append(signals)
+    figures = identify(drives, vehicle)
+    text = fragment(figures, vehicle, bag_count=len(bags))
+    print(text, end="")
+    if args.out is not None:
+        args.out.write_text(text, encoding="utf-8")
+    if all(figure.value is None for figure in figures):
+        print("mimic vehicle: the recording tells nothing of the vehicle", file=sys.stderr)
+        return 1
+    return 0
+
+
+def fragment(figures: Sequence[Figure], vehicle: VehicleSpec, *, bag_count: int) -> str:
+    """A piece of YAML for the vehicle file, with the file's own values beside."""
+    lines = [f"# {vehicle.name}, identified from {bag_count} bag{'s' * (bag_count > 1)}; ± is half the 95 % interval, by bootstrap over blocks of time"]
+    pedals = [figure for figure in figures if figure.name.startswith(SECTION)]
+    lines += [_line(figure, getattr(vehicle, figure.name, None)) for figure in figures if figure not in pedals]
+    lines.append("longitudinal:" if any(figure.value is not None for figure in pedals) else "# longitudinal:")
+    lines += ["  " + _line(figure, getattr(vehicle.longitudinal, figure.name.removeprefix(SECTION), None)) for figure in pedals]
+    return "\n".join(lines) + "\n"
+
+
+def _line(figure: Figure, old: float | None) -> str:
+    name = figure.name.removeprefix(SECTION)
+    if figure.value is None:
+        return f"# {name}: not identifiable: {figure.why_not}"
+    said = "" if old is None else f"; the file says {old:g}"
+    comment = "# " if figure.name in NOT_IN_THE_FILE else ""
+    digits = min(max(1 - math.floor(math.log10(max(figure.half_width, 1e-6))), 0), 6)  # one more than the interval has
+    return f"{comment}{name}: {round(figure.value, digits) + 0.0:g}  # ± {figure.half_width:.2g}, {figure.seconds:.0f} s{said}"
