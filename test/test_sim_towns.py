@@ -1,4 +1,4 @@
-"""Towns: what layouts promise for any seed, and what the ten SUMO networks in config/towns are."""
+"""Towns: what layouts promise for any seed, and what the sixteen SUMO networks in config/towns are."""
 
 import gzip
 import math
@@ -156,7 +156,7 @@ def junctions(net) -> list:
 def test_the_towns_are_those_in_the_list_and_one_style_is_for_testing_only():
     assert {path.name.removesuffix(TOWN_SUFFIX) for path in FOLDER.glob("*.gz")} == set(TOWNS)
     assert {name: made["split"] for name, made in TOWNS.items()} == {name: name.rsplit("_", 1)[0] for name in TOWNS}
-    assert len({(made["style"], made["seed"]) for made in TOWNS.values()}) == len(TOWNS) == 10
+    assert len({(made["style"], made["seed"]) for made in TOWNS.values()}) == len(TOWNS) == 16
     assert {name for name, made in TOWNS.items() if made["style"] == "organic"} == {"test_1", "test_2"}
     assert all((FOLDER / f"{name}{TOWN_SUFFIX}").stat().st_size < 250_000 for name in TOWNS)
 
