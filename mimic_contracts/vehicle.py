@@ -11,7 +11,7 @@ from mimic_contracts.errors import ContractError
 from mimic_contracts.rig import Mounting, mounting_from_dict
 from mimic_contracts.validation import check_array, check_choice, check_number, check_text
 
-ADAPTERS = ("twist", "twist_stamped", "ackermann", "throttle_brake")
+ADAPTERS = ("twist", "twist_stamped", "ackermann", "throttle_brake", "autoware")
 TRANSPORTS = ("raw", "compressed")
 
 

@@ -13,15 +13,12 @@ from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
 
 from mimic_contracts.errors import ContractError
-from mimic_contracts.plan import Command
-from mimic_contracts.ros_conversions import BASE_FRAME, ns_to_stamp, odometry_pose, plan_from_message, stamp_to_ns, twist_stamped_message
+from mimic_contracts.ros_conversions import odometry_pose, plan_from_message, stamp_to_ns
 from mimic_contracts.ros_lifecycle import ERROR, LATCHED_QOS, OK, RELIABLE_QOS, SENSOR_QOS, WARN, MimicNode, run_node
 from mimic_contracts.vehicle import load_vehicle
 from vehicle_interface import modes
-from vehicle_interface.adapters import ackermann_from_command, steering_wheel_from_command, twist_from_command
 from vehicle_interface.core import InterfaceOutput, VehicleInterfaceCore
-from vehicle_interface.longitudinal import Pedals
-from vehicle_interface.ros_actuation import PEDAL_JOINTS, actuation_type
+from vehicle_interface.ros_actuation import actuation_message, actuation_qos, actuation_type, is_overridden, override_qos, override_type
 from vehicle_interface.ros_verdict import verdict_of_status
 from vehicle_interface.teleop import OPERATOR_TOPIC
 from vehicle_interface.vehicle_interface_parameters import VehicleInterfaceParameters
@@ -39,7 +36,8 @@ class VehicleInterfaceNode(MimicNode):
         """Read the vehicle file, make the core, the publishers, subscriptions and services."""
         p = self.parameters
         vehicle = load_vehicle(p.vehicle)
-        self._vehicle = replace(vehicle, adapter=p.adapter or vehicle.adapter)
+        adapter = p.adapter or vehicle.adapter
+        self._vehicle = replace(vehicle, adapter=adapter)
         self._core = VehicleInterfaceCore(self._vehicle, p)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = None
@@ -48,13 +46,13 @@ class VehicleInterfaceNode(MimicNode):
         self._diagnosed_ns = self._tick_ns = 0
         self._odometry_of_tick: dict[int, Odometry] = {}
         self._plan_of_tick: dict[int, JointTrajectory | None] = {}  # None: the planner said that it has none
-        self._command_publisher = self.create_publisher(actuation_type(self._vehicle.adapter), p.command_topic, RELIABLE_QOS)
+        self._command_publisher = self.create_publisher(actuation_type(adapter), p.command_topic, actuation_qos(adapter))
         self._mode_publisher = self.create_publisher(String, "/vehicle/mode", LATCHED_QOS)
         self._request_publisher = self.create_publisher(Bool, "/vehicle/takeover_request", LATCHED_QOS)
         self._inputs = [
             self.create_subscription(Odometry, p.odometry_topic, self._on_odometry, RELIABLE_QOS if p.lockstep else SENSOR_QOS),
             self.create_subscription(JointTrajectory, p.trajectory_topic, self._on_trajectory, RELIABLE_QOS),
-            self.create_subscription(Bool, p.override_topic, self._on_override, SENSOR_QOS),  # matches any publisher; it repeats itself
+            self.create_subscription(override_type(adapter), p.override_topic, self._on_override, override_qos(adapter)),
         ]
         if not p.lockstep:
             self._inputs.append(self.create_subscription(DiagnosticStatus, "/supervisor/verdict", self._on_verdict, SENSOR_QOS))
@@ -161,8 +159,8 @@ class VehicleInterfaceNode(MimicNode):
         except ContractError as error:
             self._reject(str(error))
 
-    def _on_override(self, message: Bool) -> None:
-        self._core.set_override(message.data, steady_ns=self._times_ns()[1])
+    def _on_override(self, message: Any) -> None:
+        self._core.set_override(is_overridden(self._vehicle.adapter, message), steady_ns=self._times_ns()[1])
         self._publish_mode()
 
     def _on_verdict(self, message: DiagnosticStatus) -> None:
@@ -203,26 +201,8 @@ class VehicleInterfaceNode(MimicNode):
 
     def _publish(self, output: InterfaceOutput) -> None:
         if output.command is not None:
-            self._command_publisher.publish(self._actuation(output.command, output.pedals))
+            self._command_publisher.publish(actuation_message(output.command, output.pedals, self._vehicle))
         self._publish_mode()
-
-    def _actuation(self, command: Command, pedals: Pedals | None) -> Any:
-        """In the type of the adapter."""
-        if pedals is not None:
-            message = actuation_type(self._vehicle.adapter)(name=PEDAL_JOINTS)
-            message.header.stamp, message.header.frame_id = ns_to_stamp(command.stamp_ns), BASE_FRAME
-            message.position = [pedals.throttle, pedals.brake, steering_wheel_from_command(command, self._vehicle)]
-            return message
-        if self._vehicle.adapter == "ackermann":
-            ackermann = ackermann_from_command(command, self._vehicle)
-            message = actuation_type("ackermann")()
-            message.header.stamp, message.header.frame_id = ns_to_stamp(command.stamp_ns), BASE_FRAME
-            # Its acceleration is a bound in both directions, 0: none. The speed itself changes within the envelope's.
-            message.drive.speed, message.drive.steering_angle = ackermann.speed_mps, ackermann.steering_angle_rad
-            return message
-        twist = twist_from_command(command)
-        message = twist_stamped_message(stamp_ns=command.stamp_ns, speed_mps=twist.speed_mps, yaw_rate_radps=twist.yaw_rate_radps)
-        return message if self._vehicle.adapter == "twist_stamped" else message.twist
 
     def _publish_mode(self) -> None:
         if self._core.mode != self._published_mode:
