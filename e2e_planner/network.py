@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from e2e_planner.plan_heads import Head, PathSpeedHead
 from e2e_planner.recipe import EGO_SCALES, Network, Recipe, route_inputs
 from e2e_planner.views import WAY, FlatView, RoadView, TrafficView, flat_tokens
+from mimic_contracts.action_spec import STEERING_ONLY
 from mimic_contracts.rig import Rig
 from perception.encoder import Encoder, EncoderConfig
 from perception.heads import NECK_STAGES, Neck, PictureHeads
@@ -26,15 +27,15 @@ class PlannerNetwork(nn.Module):
     and validity bits; route: (N, route_inputs) of recipe.Recipe. rig None: the twin, which has no eyes.
 
     What is seen (`encode`) depends on the pictures alone, so that it can be kept while what is done about it (`decide`) is
-    learned.
+    learned. is_symmetric: a mirrored picture asks for the opposite angle, see `both_ways`.
     """
 
     head: Head
 
-    def __init__(self, sizes: Network, *, rig: Rig | None, ego_inputs: tuple[str, ...], has_route_points: bool, head: Head) -> None:
+    def __init__(self, sizes: Network, *, rig: Rig | None, ego_inputs: tuple[str, ...], has_route_points: bool, head: Head, is_symmetric: bool = False) -> None:
         super().__init__()
         self.cameras = tuple(camera.name for camera in rig.cameras) if rig else ()
-        self.ego_inputs = ego_inputs
+        self.ego_inputs, self.is_symmetric = ego_inputs, is_symmetric
         told = 2 * len(ego_inputs) + route_inputs(has_route_points)
         self.neck: Neck | None = None
         self.view: FlatView | RoadView
@@ -65,6 +66,13 @@ class PlannerNetwork(nn.Module):
     def forward(self, pictures: tuple[Tensor, ...], ego: Tensor, route: Tensor) -> dict[str, Tensor]:
         """The head's outputs, and with perception heads what is said of the situation, with nothing remembered."""
         return self.decide(self.encode(pictures), ego, route)
+
+    def both_ways(self, plans: Tensor, pictures: tuple[Tensor, ...], ego: Tensor, route: Tensor) -> Tensor:
+        """The plans (N, K, T, C) of these pictures; where it is symmetric, their mean with the opposite of what the mirrored ones ask for."""
+        if not self.is_symmetric:
+            return plans
+        mirrored, _ = self.head.plans(self(tuple(picture.flip(-1) for picture in pictures), ego, route))
+        return (plans - mirrored) / 2.0
 
     def encode(self, pictures: tuple[Tensor, ...]) -> Tensor | None:
         """What is seen: with perception heads (N, values) of `flat_tokens`, else (N, places, channels); None without eyes."""
@@ -136,6 +144,7 @@ class DeployedNetwork(nn.Module):
         network, count = self.network, len(self.network.cameras)
         seen = network.encode(inputs[:count])
         plans, logits = network.head.plans(network.decide(seen, *inputs[count:]))
+        plans = network.both_ways(plans, inputs[:count], *inputs[count : count + 2])
         users = () if seen is None or len(inputs) == count + 2 else (road_users(seen, count),)
         return (plans, logits.softmax(-1), *users)
 
@@ -180,4 +189,6 @@ class DeployedPerception(nn.Module):
 def make_network(recipe: Recipe, head: Head, *, has_eyes: bool = True) -> PlannerNetwork:
     """The network of a recipe, or its twin without eyes."""
     rig = recipe.load_rig() if has_eyes else None
-    return PlannerNetwork(recipe.network, rig=rig, ego_inputs=recipe.ego_inputs, has_route_points=recipe.has_route_points, head=head)
+    # It has learned from mirrored pictures, and is told nothing else that would have to be mirrored.
+    is_symmetric = has_eyes and recipe.augmentation.mirror and recipe.spec() is STEERING_ONLY and not (recipe.ego_inputs or recipe.has_route_points)
+    return PlannerNetwork(recipe.network, rig=rig, ego_inputs=recipe.ego_inputs, has_route_points=recipe.has_route_points, head=head, is_symmetric=is_symmetric)

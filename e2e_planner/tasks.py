@@ -195,6 +195,8 @@ def frame_errors(network: PlannerNetwork, frames: FrameSet, *, looking: Looking)
         else:
             outputs = network.decide(batch.seen.to(device), ego, route, None if batch.recalled is None else batch.recalled.to(device))
         plans, logits = network.head.plans(outputs)
+        if batch.pictures:
+            plans = network.both_ways(plans, tuple(p.to(device) for p in batch.pictures), ego, route)
         chosen = plans[torch.arange(len(plans)), _driven(plans, logits, frames)].cpu()
         error = chosen - batch.targets
         of_frames = error[:, 1:, :2].norm(dim=-1).mean(-1) if frames.spec is CAR else error.square().sum((1, 2))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planner_helpers import TINY, car_recipe, drive
+from planner_helpers import CALM, TINY, car_recipe, drive, wheel_recipe
 
 from bag_tools.clip_store import ClipFrames
 from bag_tools.targets import frame_targets
@@ -117,6 +117,19 @@ def test_steering_loss_is_zero_at_the_angle() -> None:
     assert loss == 0.0
     made = make_head(STEERING_ONLY, Network(width=4), {"mean_rad": torch.tensor(0.1), "scale_rad": torch.tensor(0.5)})
     assert made.plans({"angle": targets[:, 0]})[0].shape == (2, 1, 1, 1)
+
+
+@pytest.mark.parametrize("told", [{}, {"ego_inputs": ("speed_mps",)}, {"augmentation": dataclasses.replace(CALM, mirror=False)}])
+def test_a_mirrored_picture_asks_for_the_opposite_angle(told: dict) -> None:
+    """Unless the network was told something that would have to be mirrored, too, or has not learned from mirrored pictures."""
+    torch.manual_seed(0)
+    recipe = wheel_recipe(**{"augmentation": dataclasses.replace(CALM, mirror=True), **told})
+    network = make_network(recipe, make_head(STEERING_ONLY, recipe.network, {"mean_rad": torch.tensor(0.1), "scale_rad": torch.tensor(0.5)})).eval()
+    pictures = torch.randint(0, 255, (2, 6, 128, 256), dtype=torch.uint8)
+    ego, route = torch.ones(2, 2 * len(recipe.ego_inputs)), torch.zeros(2, 6)
+    with torch.no_grad():
+        angle, mirrored = (DeployedNetwork(network)(p, ego, route)[0] for p in (pictures, pictures.flip(-1)))
+    assert torch.allclose(angle, -mirrored, atol=1e-6) == (not told) and angle.abs().min() > 1e-4
 
 
 def test_without_residuals_every_plan_is_a_typical_one() -> None:
