@@ -29,7 +29,7 @@ SENSOR_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL, history=HistoryPolicy.KEEP_LAST)
 
 
-HEARTBEAT_TOPIC, HEARTBEAT_S = "/{}/heartbeat", 0.05  # of a node by its name
+HEARTBEAT_TOPIC, HEARTBEAT_S = "/{}/heartbeat", 0.03  # of a node by its name
 
 
 class MimicNode(LifecycleNode):

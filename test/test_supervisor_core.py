@@ -113,8 +113,8 @@ def test_a_dead_node_is_found_within_its_timeout(node):
     watched = Watched()
     assert watched.run() == Verdict()
     watched.alive.remove(node)
-    assert watched.steps_until(STOP) == 5  # 0.25 s: the first beyond 0.2 s
-    assert watched.judge().reason == f"no heartbeat of {node} within 0.2 s"
+    assert watched.steps_until(STOP) == 4  # 0.2 s: the first beyond 0.15 s
+    assert watched.judge().reason == f"no heartbeat of {node} within 0.15 s"
     watched.alive.add(node)
     assert watched.step() == Verdict()
 

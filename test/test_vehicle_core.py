@@ -464,7 +464,7 @@ def test_without_a_supervisor_nobody_engages_where_one_is_required():
     car = Car(supervisor_required=True)
     car.sense()
     car.plan()
-    assert car.engage() == (False, "no verdict of the supervisor within 0.2 s")
+    assert car.engage() == (False, "no verdict of the supervisor within 0.15 s")
     say(car, OK)
     assert car.engage() == (True, "engaged")
     assert Car(supervisor_required=True, lockstep=True).engaged().drive(10).mode == modes.ENGAGED  # every answer is waited for
@@ -494,7 +494,7 @@ def test_the_silence_of_a_supervisor_stops_within_its_timeout():
     supervised(5, car, OK)
     assert car.drive(3).mode == modes.ENGAGED
     out = car.drive(2)  # 0.25 s
-    assert (out.mode, out.reason) == (modes.MINIMAL_RISK_STOP, "no verdict of the supervisor within 0.2 s")
+    assert (out.mode, out.reason) == (modes.MINIMAL_RISK_STOP, "no verdict of the supervisor within 0.15 s")
 
 
 def test_degraded_becomes_no_faster_but_slower_and_asks_for_a_driver():

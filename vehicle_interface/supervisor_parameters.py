@@ -14,7 +14,7 @@ class SupervisorParameters:
     node_names: tuple[str, ...] = parameter(("camera_node", "planner_node", "vehicle_interface_node"), "Nodes whose heartbeats must come.")
     complaint_names: tuple[str, ...] = parameter(("camera_node", "planner_node"), "Nodes whose errors in /diagnostics stop, and whose warnings degrade.")
     rate_hz: float = parameter(50.0, "How often it judges, and says so.", low=10.0, high=200.0)
-    heartbeat_timeout_s: float = parameter(0.2, "Without a heartbeat for this long a node is dead or hangs.", low=0.1, high=5.0)
+    heartbeat_timeout_s: float = parameter(0.15, "Without a heartbeat for this long a node is dead or hangs.", low=0.1, high=5.0)
     frame_timeout_s: float = parameter(0.5, "Age of the packed pictures, by stamp or by arrival, beyond which the vehicle is stopped.", low=0.05, high=5.0)
     odometry_timeout_s: float = parameter(0.3, "The same for odometry.", low=0.05, high=5.0)
     frozen_after_s: float = parameter(0.5, "Pictures that stay the same for this long while the vehicle moves are frozen.", low=0.1, high=10.0)

@@ -18,7 +18,7 @@ class VehicleInterfaceParameters:
     odometry_timeout_s: float = parameter(0.3, "The same for odometry.", low=0.05, high=2.0)
     override_timeout_s: float = parameter(0.5, "The same for the heartbeat of the driver override.", low=0.05, high=2.0)
     override_required: bool = parameter(False, "Refuse to engage without a heartbeat of the driver override. Set it on every real vehicle.")
-    supervisor_timeout_s: float = parameter(0.2, "The same for the verdict of the supervisor.", low=0.05, high=5.0)
+    supervisor_timeout_s: float = parameter(0.15, "The same for the verdict of the supervisor.", low=0.05, high=5.0)
     supervisor_required: bool = parameter(False, "Refuse to engage without a supervisor. Set it on every real vehicle.")
     odometry_topic: str = parameter("/localization/kinematic_state", "nav_msgs/Odometry in.")
     trajectory_topic: str = parameter("/planning/trajectory", "trajectory_msgs/JointTrajectory in.")
