@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from mimic_contracts.errors import ContractError
 from mimic_contracts.plan import Command, Plan
-from mimic_contracts.validation import check_array, check_number, check_stamp_ns
 from mimic_contracts.vehicle import VehicleSpec
 from vehicle_interface import modes
 from vehicle_interface.envelope import Envelope
@@ -90,12 +89,7 @@ class VehicleInterfaceCore:
         Raises ContractError when it is not finite or out of order: it then counts as not arrived.
         """
         try:
-            motion = Motion(
-                stamp_ns=check_stamp_ns("odometry.stamp_ns", stamp_ns),
-                pose=check_array("odometry.pose", pose, shape=(3,), dtype=np.float64),
-                speed_mps=check_number("odometry.speed_mps", speed_mps),
-                yaw_rate_radps=check_number("odometry.yaw_rate_radps", yaw_rate_radps),
-            )
+            motion = Motion(stamp_ns=stamp_ns, pose=pose, speed_mps=speed_mps, yaw_rate_radps=yaw_rate_radps)
             self._tracker.add_motion(motion)
         except ContractError:
             self.rejected_odometry += 1

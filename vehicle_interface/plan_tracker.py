@@ -10,6 +10,7 @@ from mimic_contracts.action_spec import CAR
 from mimic_contracts.errors import ContractError
 from mimic_contracts.motion import from_frame, to_frame, wrap_angle
 from mimic_contracts.plan import Plan
+from mimic_contracts.validation import check_array, check_number, check_stamp_ns
 from vehicle_interface.kinematics import advance_pose
 
 POSE_HISTORY_S = 5.0
@@ -28,12 +29,18 @@ STANDSTILL_MPS = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Motion:
-    """One odometry: pose (3,) [x_m, y_m, yaw_rad] in the odometry frame, and how it moves."""
+    """One odometry: pose (3,) [x_m, y_m, yaw_rad] in the odometry frame, and how it moves. Raises ContractError for what is not finite."""
 
     stamp_ns: int
     pose: NDArray[np.float64]
     speed_mps: float
     yaw_rate_radps: float
+
+    def __post_init__(self) -> None:
+        check_stamp_ns("odometry.stamp_ns", self.stamp_ns)
+        check_array("odometry.pose", self.pose, shape=(3,), dtype=np.float64)
+        check_number("odometry.speed_mps", self.speed_mps)
+        check_number("odometry.yaw_rate_radps", self.yaw_rate_radps)
 
     def pose_after(self, time_s: float) -> NDArray[np.float64]:
         """(3,) where this motion leads within a time (or, negative, comes from); at most MAX_RECKONING_S are reckoned."""

@@ -1,6 +1,7 @@
 """The operator drives by joystick: to record drives, and to take over from the planner."""
 
 import sys
+from typing import Any
 
 from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
@@ -74,12 +75,12 @@ class TeleopNode(MimicNode):
         elif sticks.engages and not before.engages:
             self._ask(self._engage)
 
-    def _ask(self, client: object) -> None:
+    def _ask(self, client: Any) -> None:
         """Of the vehicle interface, which says in its log and in /vehicle/mode what came of it."""
-        if client.service_is_ready():  # type: ignore[attr-defined]
-            client.call_async(SetBool.Request(data=True))  # type: ignore[attr-defined]
+        if client.service_is_ready():
+            client.call_async(SetBool.Request(data=True))
         else:
-            self.get_logger().error(f"nobody offers {client.srv_name}: is vehicle_interface_node up?")  # type: ignore[attr-defined]
+            self.get_logger().error(f"nobody offers {client.srv_name}: is vehicle_interface_node up?")
 
     def _on_timer(self) -> None:
         steady_ns = self._steady.now().nanoseconds
