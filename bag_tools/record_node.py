@@ -48,9 +48,6 @@ class RecordNode(MimicNode):
         """Write what is still queued and finish the bag."""
         self._finish()
 
-    def cleanup(self) -> None:
-        """Nothing is left after deactivate."""
-
     def destroy_node(self) -> None:
         """Finish the bag when the process is told to end while recording."""
         self._finish()

@@ -57,7 +57,7 @@ class ReplayNode(MimicNode):
         self._pictures: Iterator[dict[str, BagMessage]] = iter(())
         self._tick, self._asked_ns, self._reported_ns = -1, 0, 0
         self._is_engaged, self._engaging = False, False
-        self._steady, self._timer = Clock(clock_type=ClockType.STEADY_TIME), None
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         types = {name: self._bag.topics[topic].type_name for name, topic in self._drive.camera_topics.items()}
         self._picture_publishers = {
             name: self.create_publisher(ros_replay.picture_type(types[name]), topic, RELIABLE_QOS) for name, topic in self._drive.camera_topics.items()
@@ -68,13 +68,11 @@ class ReplayNode(MimicNode):
         self._command_publisher = self.create_publisher(String, p.route_command_topic, RELIABLE_QOS)
         self._route_publisher = self.create_publisher(PathMessage, p.route_topic, RELIABLE_QOS)
         self._clock_publisher = self.create_publisher(ClockMessage, "/clock", RELIABLE_QOS)
-        self._inputs = [
-            self._record_and_hear(JointTrajectory, p.trajectory_topic, self._on_trajectory),
-            self._record_and_hear(DiagnosticArray, DIAGNOSTICS_TOPIC, self._on_diagnostics),
-        ]
+        self._record_and_hear(JointTrajectory, p.trajectory_topic, self._on_trajectory)
+        self._record_and_hear(DiagnosticArray, DIAGNOSTICS_TOPIC, self._on_diagnostics)
         if p.has_vehicle_interface:
-            self._inputs.append(self._record_and_hear(TwistStamped, p.command_topic, self._on_command))
-            self._inputs.append(self._record_and_hear(String, MODE_TOPIC, lambda _: None, qos=LATCHED_QOS))
+            self._record_and_hear(TwistStamped, p.command_topic, self._on_command)
+            self._record_and_hear(String, MODE_TOPIC, lambda _: None, qos=LATCHED_QOS)
         self._engage_client = self.create_client(SetBool, p.engage_service)
 
     def activate(self) -> None:
@@ -98,35 +96,23 @@ class ReplayNode(MimicNode):
             publisher.publish(ros_replay.camera_info_message(info, stamp_ns=int(self._drive.stamp_ns[0]), frame_id=name))
             publisher.wait_for_all_acked(Duration(seconds=p.answer_timeout_s))
         self._pictures = self._drive.pictures()
-        self._timer = self.create_timer(WATCH_PERIOD_S, self._on_timer, clock=self._steady)
+        self.create_timer(WATCH_PERIOD_S, self._on_timer, clock=self._steady)
         self.get_logger().info(f"replays {self._bag.path}: {len(self._drive.stamp_ns)} ticks; left out: {self._drive.left_out or 'nothing'}")
 
-    def deactivate(self) -> None:
-        """Stop the ticks. What was recorded of an unfinished replay stays in the hidden partial bag."""
-        if self._timer is not None:
-            self.destroy_timer(self._timer)
-            self._timer = None
-
     def cleanup(self) -> None:
-        """Destroy what configure made."""
-        for subscription in self._inputs:
-            self.destroy_subscription(subscription)
-        self.destroy_client(self._engage_client)
-        own = [*self._picture_publishers.values(), *self._info_publishers.values(), self._clock_publisher, self._command_publisher, self._route_publisher]
-        for publisher in own + ([self._odometry_publisher] if self._odometry_publisher else []):
-            self.destroy_publisher(publisher)
+        """Close the recording. What was recorded of an unfinished replay stays in the hidden partial bag."""
         self._bag.close()
 
     # What arrives: recorded as the bytes that came, at the time of the tick, then understood
 
-    def _record_and_hear(self, message_type: Any, topic: str, understand: Any, *, qos: Any = RELIABLE_QOS) -> Any:
+    def _record_and_hear(self, message_type: Any, topic: str, understand: Any, *, qos: Any = RELIABLE_QOS) -> None:
         def on_bytes(data: bytes) -> None:
             if self._writer is not None and self._writer.is_open and self._tick >= 0:
                 self._writer.write(topic, self._answers.stamp_ns, data)
                 understand(deserialize_message(data, message_type))
                 self._finish_answered_tick()
 
-        return self.create_subscription(message_type, topic, on_bytes, qos, raw=True)
+        self.create_subscription(message_type, topic, on_bytes, qos, raw=True)
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
         try:

@@ -54,28 +54,19 @@ class PlannerNode(MimicNode):
         self._path_publisher = self.create_publisher(Path, "/planning/path", SENSOR_QOS)
         self._marker_publisher = self.create_publisher(MarkerArray, "/planning/markers", SENSOR_QOS)
         qos = RELIABLE_QOS if p.lockstep else SENSOR_QOS
-        self._inputs = [
-            self.create_subscription(Image, p.frame_topic, self._on_frame, qos),
-            self.create_subscription(JointState, p.steering_topic, self._on_steering, qos),
-            self.create_subscription(String, p.route_command_topic, self._on_route_command, RELIABLE_QOS),
-            self.create_subscription(Path, p.route_topic, self._on_route, RELIABLE_QOS),
-        ]
+        self.create_subscription(Image, p.frame_topic, self._on_frame, qos)
+        self.create_subscription(JointState, p.steering_topic, self._on_steering, qos)
+        self.create_subscription(String, p.route_command_topic, self._on_route_command, RELIABLE_QOS)
+        self.create_subscription(Path, p.route_topic, self._on_route, RELIABLE_QOS)
         if p.odometry_required or not p.lockstep:  # lockstep: odometry that may come before or after the frame, or not, decides nothing
-            self._inputs.append(self.create_subscription(Odometry, p.odometry_topic, self._on_odometry, qos))
+            self.create_subscription(Odometry, p.odometry_topic, self._on_odometry, qos)
         if needs_scene:
-            self._inputs.append(self.create_subscription(String, p.scene_topic, self._on_scene, qos))
+            self.create_subscription(String, p.scene_topic, self._on_scene, qos)
 
     def activate(self) -> None:
         """Begin to plan; in lockstep, once somebody listens."""
         if self.parameters.lockstep:
             self.wait_for_subscribers(self._trajectory_publisher, count=self.parameters.listeners)
-
-    def cleanup(self) -> None:
-        """Destroy what configure made."""
-        for subscription in self._inputs:
-            self.destroy_subscription(subscription)
-        for publisher in (self._trajectory_publisher, self._path_publisher, self._marker_publisher):
-            self.destroy_publisher(publisher)
 
     def _on_odometry(self, message: Odometry) -> None:
         stamp_ns = stamp_to_ns(message.header.stamp)

@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, ClassVar
 
@@ -29,6 +29,7 @@ SENSOR_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL, history=HistoryPolicy.KEEP_LAST)
 
 
+ENTITY_KINDS = ("timer", "subscription", "service", "client", "publisher")
 HEARTBEAT_TOPIC, HEARTBEAT_S = "/{}/heartbeat", 0.03  # of a node by its name
 
 
@@ -37,6 +38,8 @@ class MimicNode(LifecycleNode):
 
     A subclass sets `parameters_class` and implements `configure`, `activate`, `deactivate` and `cleanup`, which raise
     MimicError when they cannot: the transition then fails and the reason is logged. Callbacks look at `is_active`.
+    Publishers, subscriptions, services, clients and timers go by themselves: what `activate` made after `deactivate`, what
+    `configure` made after `cleanup`, and what either made before it failed.
     """
 
     parameters_class: ClassVar[type]
@@ -47,10 +50,10 @@ class MimicNode(LifecycleNode):
         self.parameters: Any = None
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", RELIABLE_QOS)
         self._heartbeat = self.create_publisher(Header, HEARTBEAT_TOPIC.format(name), SENSOR_QOS)
-        self._heart: Any = None
         for declared in fields(self.parameters_class):
             default = list(declared.default) if isinstance(declared.default, tuple) else declared.default
             self.declare_parameter(declared.name, default, _descriptor(declared.default, declared.metadata))
+        self._entities_before: dict[str, list[tuple[str, Any]]] = {}  # by transition: what was there before it
 
     def configure(self) -> None:
         """Create what the node needs from self.parameters; raise MimicError when that is impossible."""
@@ -60,10 +63,10 @@ class MimicNode(LifecycleNode):
         """Begin to work."""
 
     def deactivate(self) -> None:
-        """Stop working, keep what configure made."""
+        """Stop working; timers and whatever else activate made go by themselves."""
 
     def cleanup(self) -> None:
-        """Destroy what configure made."""
+        """Let go of what configure opened; publishers, subscriptions and their like go by themselves."""
 
     def wait_for_subscribers(self, *publishers: Any, count: int = 1, timeout_s: float = 20.0) -> None:
         """Block until each publisher has matched this many subscriptions, so that no lockstep message is lost to discovery.
@@ -89,42 +92,38 @@ class MimicNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle: read and check all parameters, then configure."""
-        return self._transition("configure", self._read_and_configure)
+        return self._transition("configure", self._read_and_configure, makes=True)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle: activate."""
-        result = self._transition("activate", self.activate)
+        result = self._transition("activate", self.activate, makes=True)
         self.is_active = result == TransitionCallbackReturn.SUCCESS
         if self.is_active and not getattr(self.parameters, "lockstep", False):
-            self._heart = self.create_timer(HEARTBEAT_S, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
+            self.create_timer(HEARTBEAT_S, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle: deactivate."""
-        self._fall_silent()
-        return self._transition("deactivate", self.deactivate)
+        self.is_active = False
+        result = self._transition("deactivate", self.deactivate)
+        self._destroy_since("activate")
+        return result
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle: cleanup."""
-        return self._transition("cleanup", self.cleanup)
+        result = self._transition("cleanup", self.cleanup)
+        self._destroy_since("configure")
+        return result
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Lifecycle: deactivate where active, then cleanup."""
-        was_active = self.is_active
-        self._fall_silent()
-        if was_active and self._transition("deactivate", self.deactivate) != TransitionCallbackReturn.SUCCESS:
+        """Lifecycle: deactivate where active, cleanup where configured."""
+        if self.is_active and self.on_deactivate(state) != TransitionCallbackReturn.SUCCESS:
             return TransitionCallbackReturn.FAILURE
-        return self._transition("cleanup", self.cleanup) if self.parameters is not None else TransitionCallbackReturn.SUCCESS
+        return self.on_cleanup(state) if "configure" in self._entities_before else TransitionCallbackReturn.SUCCESS
 
     def _beat(self) -> None:
         """From the loop that does the node's work: when that hangs, the heartbeat ceases."""
         self._heartbeat.publish(Header(stamp=self.get_clock().now().to_msg(), frame_id=self.get_name()))
-
-    def _fall_silent(self) -> None:
-        self.is_active = False
-        if self._heart is not None:
-            self.destroy_timer(self._heart)
-            self._heart = None
 
     def _read_and_configure(self) -> None:
         names = [f.name for f in fields(self.parameters_class)]
@@ -132,10 +131,24 @@ class MimicNode(LifecycleNode):
         self.parameters = parameters_from(self.parameters_class, values, self.get_name())
         self.configure()
 
-    def _transition(self, verb: str, work: Any) -> TransitionCallbackReturn:
+    def _entities(self) -> list[tuple[str, Any]]:
+        return [(kind, entity) for kind in ENTITY_KINDS for entity in getattr(self, f"{kind}s")]
+
+    def _destroy_since(self, transition: str) -> None:
+        """Destroy what was made in and since this transition."""
+        before = self._entities_before.pop(transition)
+        for kind, entity in self._entities():
+            if not any(entity is other for _, other in before):
+                getattr(self, f"destroy_{kind}")(entity)
+
+    def _transition(self, verb: str, work: Callable[[], None], *, makes: bool = False) -> TransitionCallbackReturn:
+        if makes:
+            self._entities_before[verb] = self._entities()
         try:
             work()
         except MimicError as error:
+            if makes:
+                self._destroy_since(verb)
             self.get_logger().error(f"cannot {verb}: {error}")
             self.diagnose(ERROR, f"cannot {verb}: {error}")
             return TransitionCallbackReturn.FAILURE

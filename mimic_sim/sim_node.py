@@ -64,7 +64,6 @@ class SimNode(MimicNode):
         self._view = View(self._world, self._rig.cameras, are_lamps_dark=p.pictures == "grey_lights")
         self._answers = TickAnswers()
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timer: Any = None
         self._engaging: Any = None
         self._is_waiting = self._is_over = False
         self._asked_ns = self._overruns = 0
@@ -84,19 +83,14 @@ class SimNode(MimicNode):
         self._command_publisher = self.create_publisher(String, p.route_command_topic, command_qos)
         self._route_publisher = self.create_publisher(PathMessage, p.route_topic, command_qos)
         self._clock_publisher = self.create_publisher(ClockMessage, "/clock", RELIABLE_QOS)
-        self._other_publishers: list[Any] = []
         self._scene_publisher = self.create_publisher(String, p.scene_topic, qos) if p.publishes_scene else None
-        if self._scene_publisher is not None:
-            self._other_publishers.append(self._scene_publisher)
         if p.publishes_mounting:
-            self._other_publishers.append(self.create_publisher(ros_sim.mounting_message_type(), "/tf_static", LATCHED_QOS))
-            self._other_publishers[-1].publish(ros_sim.mounting_message(self._rig, stamp_ns=self._simulation.stamp_ns))
-        self._inputs = [
-            self.create_subscription(TwistStamped, p.command_topic, self._on_command, RELIABLE_QOS),
-            self.create_subscription(JointTrajectory, p.trajectory_topic, self._on_trajectory, RELIABLE_QOS),
-            self.create_subscription(String, "/vehicle/mode", self._on_mode, LATCHED_QOS),
-            self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, RELIABLE_QOS),
-        ]
+            mounting_publisher = self.create_publisher(ros_sim.mounting_message_type(), "/tf_static", LATCHED_QOS)
+            mounting_publisher.publish(ros_sim.mounting_message(self._rig, stamp_ns=self._simulation.stamp_ns))
+        self.create_subscription(TwistStamped, p.command_topic, self._on_command, RELIABLE_QOS)
+        self.create_subscription(JointTrajectory, p.trajectory_topic, self._on_trajectory, RELIABLE_QOS)
+        self.create_subscription(String, "/vehicle/mode", self._on_mode, LATCHED_QOS)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, RELIABLE_QOS)
         self._engage_client = self.create_client(SetBool, p.engage_service)
 
     def activate(self) -> None:
@@ -112,34 +106,14 @@ class SimNode(MimicNode):
             self.wait_for_subscribers(self._odometry_publisher, count=1 if p.driver == "expert" else 2)
         self._publish_camera_infos()  # before the first picture, which can't be understood without
         period_s = EXPERT_PERIOD_S if p.driver == "expert" and p.lockstep else WATCH_PERIOD_S if p.lockstep else self._world.route.tick_s
-        self._timer = self.create_timer(period_s, self._on_timer, clock=self._steady)
+        self.create_timer(period_s, self._on_timer, clock=self._steady)
         route = self._world.route
         self.get_logger().info(f"drives {route.course} by {route.look}, {self._world.length_m:.0f} m, driver: {p.driver}")
 
-    def deactivate(self) -> None:
-        """Stop the ticks."""
-        if self._timer is not None:
-            self.destroy_timer(self._timer)
-            self._timer = None
-
     def cleanup(self) -> None:
-        """Destroy what configure made."""
+        """Close the renderer and the simulation."""
         self._view.release()
         self._simulation.close()
-        for subscription in self._inputs:
-            self.destroy_subscription(subscription)
-        self.destroy_client(self._engage_client)
-        own = [
-            self._odometry_publisher,
-            self._steering_publisher,
-            self._expert_publisher,
-            self._command_publisher,
-            self._route_publisher,
-            self._clock_publisher,
-            *self._other_publishers,
-        ]
-        for publisher in (*own, *self._image_publishers.values(), *self._info_publishers.values()):
-            self.destroy_publisher(publisher)
 
     # What arrives
 

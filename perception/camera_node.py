@@ -35,9 +35,7 @@ class CameraNode(MimicNode):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self._inputs: list[Any] = []
         self._publisher: Any = None
-        self._timer: Any = None
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
 
     def configure(self) -> None:
@@ -84,34 +82,24 @@ class CameraNode(MimicNode):
         self._publisher = self.create_publisher(Image, "/perception/frame", RELIABLE_QOS if p.lockstep else SENSOR_QOS)
         picture_type = Image if p.transport == "raw" else CompressedImage
         qos = RELIABLE_QOS if p.lockstep else qos_profile_sensor_data
-        self._inputs = [self.create_subscription(picture_type, topic, partial(self._on_picture, name), qos) for name, topic in topics.items()]
-        self._inputs += [self.create_subscription(CameraInfo, topic, partial(self._on_info, name), qos) for name, topic in info_topics.items()]
+        for name, topic in topics.items():
+            self.create_subscription(picture_type, topic, partial(self._on_picture, name), qos)
+        for name, topic in info_topics.items():
+            self.create_subscription(CameraInfo, topic, partial(self._on_info, name), qos)
         if p.mounting == "tf_static":
-            self._inputs.append(self.create_subscription(tf_message_type(), "/tf_static", self._on_transforms, TF_STATIC_QOS))
+            self.create_subscription(tf_message_type(), "/tf_static", self._on_transforms, TF_STATIC_QOS)
 
     def activate(self) -> None:
         """Begin to publish; in lockstep, once the planner listens."""
         if self.parameters.lockstep:
             self.wait_for_subscribers(self._publisher)
-            self._timer = self.create_timer(INFO_PATIENCE_NS / 2e9, self._lose_patience, clock=self._steady)
+            self.create_timer(INFO_PATIENCE_NS / 2e9, self._lose_patience, clock=self._steady)
         else:
-            self._timer = self.create_timer(1.0 / self.parameters.diagnostics_rate_hz, self._on_timer, clock=self._steady)
+            self.create_timer(1.0 / self.parameters.diagnostics_rate_hz, self._on_timer, clock=self._steady)
 
     def deactivate(self) -> None:
         """Fall silent."""
-        if self._timer is not None:
-            self.destroy_timer(self._timer)
-            self._timer = None
         self._held.clear()
-
-    def cleanup(self) -> None:
-        """Destroy what configure made."""
-        for subscription in self._inputs:
-            self.destroy_subscription(subscription)
-        self._inputs = []
-        if self._publisher is not None:
-            self.destroy_publisher(self._publisher)
-            self._publisher = None
 
     def _on_picture(self, camera: str, message: Image | CompressedImage) -> None:
         if not self.is_active:

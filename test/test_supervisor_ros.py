@@ -73,15 +73,20 @@ class Car:
     def mode(self):
         return self.modes[-1].data if self.modes else ""
 
+    @property
+    def wants_driver(self):
+        """None as long as it has not said so."""
+        return self.requests[-1].data if self.requests else None
+
     def engaged(self):
         request = SetBool.Request(data=True)
         self.ros.wait_until(lambda: self.ros.call(SetBool, "/vehicle/engage", request).success, "that it engages")
-        self.ros.wait_until(lambda: self.mode == modes.ENGAGED and self.commands and not self.requests[-1].data, "that it drives")
+        self.ros.wait_until(lambda: self.mode == modes.ENGAGED and self.commands and self.wants_driver is False, "that it drives")
         return self
 
     def wait_for_stop(self, reason=""):
         self.ros.wait_until(lambda: self.mode == modes.MINIMAL_RISK_STOP, "the stop")
-        self.ros.wait_until(lambda: self.requests[-1].data, "the request for a driver")
+        self.ros.wait_until(lambda: self.wants_driver, "the request for a driver")
         self.ros.wait_until(lambda: self.commands[-1].twist.linear.x == 0.0, "standstill")
         if reason:
             self.ros.wait_until(lambda: any(v.level == ERROR and reason in v.message for v in self.verdicts), f"the verdict '{reason}'")
@@ -90,7 +95,8 @@ class Car:
 def test_one_life(ros):
     """Nothing yet, all well, a dead node, well again, a complaint, frozen pictures, deactivated."""
     car = Car(ros)
-    assert car.verdicts == [] or car.verdicts[0].level == ERROR  # it does not say ok before all is there
+    ros.wait_until(lambda: car.verdicts, "a verdict")
+    assert car.verdicts[0].level == ERROR, "it does not say ok before all is there"
     car.engaged()
     assert car.verdicts[-1].level == OK and car.verdicts[-1].name == SUPERVISOR
     car.alive.remove("planner_node")
@@ -101,11 +107,11 @@ def test_one_life(ros):
     car.alive.add("planner_node")
     car.engaged()
     car.complaint = WARN
-    ros.wait_until(lambda: car.requests[-1].data, "the request for a driver")
+    ros.wait_until(lambda: car.wants_driver, "the request for a driver")
     ros.wait_until(lambda: car.verdicts[-1].level == WARN, "the verdict")
     assert car.mode == modes.ENGAGED
     car.complaint = OK
-    ros.wait_until(lambda: not car.requests[-1].data, "that nobody is needed")
+    ros.wait_until(lambda: car.wants_driver is False, "that nobody is needed")
 
     assert ros.deactivate(SUPERVISOR)
     car.wait_for_stop()

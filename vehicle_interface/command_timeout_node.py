@@ -30,21 +30,15 @@ class CommandTimeoutNode(MimicNode):
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._is_braking = False
         self._publisher = self.create_publisher(Twist, p.vehicle_topic, RELIABLE_QOS)
-        self._input = self.create_subscription(Twist, p.command_topic, self._on_command, RELIABLE_QOS)
+        self.create_subscription(Twist, p.command_topic, self._on_command, RELIABLE_QOS)
 
     def activate(self) -> None:
         """Begin to pass commands on."""
-        self._timer = self.create_timer(PERIOD_S, self._on_timer, clock=self._steady)
+        self.create_timer(PERIOD_S, self._on_timer, clock=self._steady)
 
     def deactivate(self) -> None:
         """Stop the vehicle, since nobody can any more."""
-        self.destroy_timer(self._timer)
         self._publisher.publish(Twist())
-
-    def cleanup(self) -> None:
-        """Destroy what configure made."""
-        self.destroy_subscription(self._input)
-        self.destroy_publisher(self._publisher)
 
     def _on_command(self, message: Twist) -> None:
         if not self.is_active:

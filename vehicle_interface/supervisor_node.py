@@ -39,27 +39,16 @@ class SupervisorNode(MimicNode):
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._diagnosed_ns, self._last, self._rejection = 0, Verdict(), ""
         self._publisher = self.create_publisher(DiagnosticStatus, "/supervisor/verdict", SENSOR_QOS)
-        self._inputs = [self.create_subscription(Header, HEARTBEAT_TOPIC.format(name), partial(self._on_heartbeat, name), SENSOR_QOS) for name in p.node_names]
-        self._inputs += [
-            self.create_subscription(Image, p.frame_topic, self._on_frame, SENSOR_QOS),
-            self.create_subscription(Odometry, p.odometry_topic, self._on_odometry, SENSOR_QOS),
-            self.create_subscription(JointTrajectory, p.trajectory_topic, self._on_trajectory, RELIABLE_QOS),
-            self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, RELIABLE_QOS),
-        ]
+        for name in p.node_names:
+            self.create_subscription(Header, HEARTBEAT_TOPIC.format(name), partial(self._on_heartbeat, name), SENSOR_QOS)
+        self.create_subscription(Image, p.frame_topic, self._on_frame, SENSOR_QOS)
+        self.create_subscription(Odometry, p.odometry_topic, self._on_odometry, SENSOR_QOS)
+        self.create_subscription(JointTrajectory, p.trajectory_topic, self._on_trajectory, RELIABLE_QOS)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, RELIABLE_QOS)
 
     def activate(self) -> None:
-        """Begin to judge."""
-        self._timer = self.create_timer(1.0 / self.parameters.rate_hz, self._on_timer, clock=self._steady)
-
-    def deactivate(self) -> None:
-        """Fall silent, which stops the vehicle."""
-        self.destroy_timer(self._timer)
-
-    def cleanup(self) -> None:
-        """Destroy what configure made."""
-        for subscription in self._inputs:
-            self.destroy_subscription(subscription)
-        self.destroy_publisher(self._publisher)
+        """Begin to judge; the silence afterwards stops the vehicle."""
+        self.create_timer(1.0 / self.parameters.rate_hz, self._on_timer, clock=self._steady)
 
     def _on_heartbeat(self, name: str, _: Header) -> None:
         self._core.note_heartbeat(name, steady_ns=self._steady.now().nanoseconds)

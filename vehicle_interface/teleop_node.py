@@ -31,28 +31,14 @@ class TeleopNode(MimicNode):
         self._sticks = Sticks(0.0, 0.0, is_held=False, engages=False, is_emergency=False)
         self._joy_ns, self._diagnosed_ns, self._speed_mps, self._rejection = 0, 0, 0.0, ""
         self._publisher = self.create_publisher(JointTrajectory, OPERATOR_TOPIC, RELIABLE_QOS)
-        self._inputs = [
-            self.create_subscription(Joy, p.joy_topic, self._on_joy, SENSOR_QOS),
-            self.create_subscription(Odometry, p.odometry_topic, self._on_odometry, SENSOR_QOS),
-        ]
+        self.create_subscription(Joy, p.joy_topic, self._on_joy, SENSOR_QOS)
+        self.create_subscription(Odometry, p.odometry_topic, self._on_odometry, SENSOR_QOS)
         self._engage = self.create_client(SetBool, "/vehicle/engage")
         self._emergency = self.create_client(SetBool, "/vehicle/emergency_stop")
 
     def activate(self) -> None:
-        """Begin to listen to the operator."""
-        self._timer = self.create_timer(1.0 / self.parameters.rate_hz, self._on_timer, clock=self._steady)
-
-    def deactivate(self) -> None:
-        """Fall silent: the vehicle interface stops what the operator drove."""
-        self.destroy_timer(self._timer)
-
-    def cleanup(self) -> None:
-        """Destroy what configure made."""
-        for subscription in self._inputs:
-            self.destroy_subscription(subscription)
-        for client in (self._engage, self._emergency):
-            self.destroy_client(client)
-        self.destroy_publisher(self._publisher)
+        """Begin to listen to the operator; when that ends, the vehicle interface stops what he drove."""
+        self.create_timer(1.0 / self.parameters.rate_hz, self._on_timer, clock=self._steady)
 
     def _on_odometry(self, message: Odometry) -> None:
         try:

@@ -40,7 +40,6 @@ class VehicleInterfaceNode(MimicNode):
         self._vehicle = replace(vehicle, adapter=adapter)
         self._core = VehicleInterfaceCore(self._vehicle, p)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timer = None
         self._published_request: bool | None = None
         self._published_mode = self._diagnosed_mode = self._last_rejection = ""
         self._diagnosed_ns = self._tick_ns = 0
@@ -49,20 +48,16 @@ class VehicleInterfaceNode(MimicNode):
         self._command_publisher = self.create_publisher(actuation_type(adapter), p.command_topic, actuation_qos(adapter))
         self._mode_publisher = self.create_publisher(String, "/vehicle/mode", LATCHED_QOS)
         self._request_publisher = self.create_publisher(Bool, "/vehicle/takeover_request", LATCHED_QOS)
-        self._inputs = [
-            self.create_subscription(Odometry, p.odometry_topic, self._on_odometry, RELIABLE_QOS if p.lockstep else SENSOR_QOS),
-            self.create_subscription(JointTrajectory, p.trajectory_topic, self._on_trajectory, RELIABLE_QOS),
-            self.create_subscription(override_type(adapter), p.override_topic, self._on_override, override_qos(adapter)),
-        ]
-        if not p.lockstep:
-            self._inputs.append(self.create_subscription(DiagnosticStatus, "/supervisor/verdict", self._on_verdict, SENSOR_QOS))
-            self._inputs.append(self.create_subscription(JointTrajectory, OPERATOR_TOPIC, self._on_operator, RELIABLE_QOS))
+        self.create_subscription(Odometry, p.odometry_topic, self._on_odometry, RELIABLE_QOS if p.lockstep else SENSOR_QOS)
+        self.create_subscription(JointTrajectory, p.trajectory_topic, self._on_trajectory, RELIABLE_QOS)
+        self.create_subscription(override_type(adapter), p.override_topic, self._on_override, override_qos(adapter))
         if p.lockstep:
-            self._inputs.append(self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, RELIABLE_QOS))
-        self._operator_services = [
-            self.create_service(SetBool, "/vehicle/engage", self._on_engage),
-            self.create_service(SetBool, "/vehicle/emergency_stop", self._on_emergency_stop),
-        ]
+            self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, RELIABLE_QOS)
+        else:
+            self.create_subscription(DiagnosticStatus, "/supervisor/verdict", self._on_verdict, SENSOR_QOS)
+            self.create_subscription(JointTrajectory, OPERATOR_TOPIC, self._on_operator, RELIABLE_QOS)
+        self.create_service(SetBool, "/vehicle/engage", self._on_engage)
+        self.create_service(SetBool, "/vehicle/emergency_stop", self._on_emergency_stop)
         self._publish_mode()
 
     def activate(self) -> None:
@@ -72,26 +67,13 @@ class VehicleInterfaceNode(MimicNode):
             self._plan_of_tick.clear()
             self.wait_for_subscribers(self._command_publisher)
         else:
-            self._timer = self.create_timer(1.0 / self.parameters.actuation_rate_hz, self._on_timer, clock=self._steady)
+            self.create_timer(1.0 / self.parameters.actuation_rate_hz, self._on_timer, clock=self._steady)
 
     def deactivate(self) -> None:
         """Fall silent, and need a new engagement: should it be driving, the vehicle's own command timeout stops it."""
         now_ns, steady_ns = self._times_ns()
         self._core.request_engage(False, now_ns=now_ns, steady_ns=steady_ns)
         self._publish_mode()
-        if self._timer is not None:
-            self.destroy_timer(self._timer)
-            self._timer = None
-
-    def cleanup(self) -> None:
-        """Destroy what configure made."""
-        for subscription in self._inputs:
-            self.destroy_subscription(subscription)
-        for service in self._operator_services:
-            self.destroy_service(service)
-        self.destroy_publisher(self._command_publisher)
-        self.destroy_publisher(self._mode_publisher)
-        self.destroy_publisher(self._request_publisher)
 
     def _times_ns(self) -> tuple[int, int]:
         """Now on the vehicle's clock and on the steady clock; in lockstep the tick is the only time there is."""

@@ -1,0 +1,101 @@
+"""What a node makes goes with the transition that made it: a node on real DDS, taken through its life."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed")
+
+import rclpy
+from rclpy.lifecycle import TransitionCallbackReturn
+from std_msgs.msg import String
+from std_srvs.srv import SetBool
+
+from mimic_contracts.errors import MimicError
+from mimic_contracts.ros_lifecycle import MimicNode
+
+pytestmark = pytest.mark.ros
+
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+@dataclass(frozen=True)
+class NoParameters:
+    """None."""
+
+
+class Probe(MimicNode):
+    """Makes one of each kind, then fails where it is told to."""
+
+    parameters_class = NoParameters
+    fails_in = ""
+
+    def configure(self) -> None:
+        """A publisher, a subscription, a service and a client."""
+        self.create_publisher(String, "/probe/out", 1)
+        self.create_subscription(String, "/probe/in", print, 1)
+        self.create_service(SetBool, "/probe/serve", lambda request, response: response)
+        self.create_client(SetBool, "/probe/call")
+        self._fail("configure")
+
+    def activate(self) -> None:
+        """A timer."""
+        self.create_timer(1.0, print)
+        self._fail("activate")
+
+    def deactivate(self) -> None:
+        """Nothing."""
+        self._fail("deactivate")
+
+    def _fail(self, verb: str) -> None:
+        if self.fails_in == verb:
+            raise MimicError("as it was told")
+
+    def count(self) -> int:
+        """Of all that it has."""
+        return sum(len(list(kind)) for kind in (self.timers, self.subscriptions, self.services, self.clients, self.publishers))
+
+
+@pytest.fixture
+def probe(ros) -> Iterator[Probe]:
+    rclpy.init()
+    node = Probe("probe")
+    yield node
+    node.destroy_node()
+    rclpy.shutdown()
+
+
+def test_what_activate_made_goes_by_deactivate_and_what_configure_made_by_cleanup(probe) -> None:
+    born = probe.count()
+    for _ in range(2):
+        assert probe.on_configure(None) == SUCCESS
+        assert probe.count() == born + 4
+        assert probe.on_activate(None) == SUCCESS
+        assert probe.count() == born + 6, "its own timer, and the heartbeat's"
+        assert probe.on_deactivate(None) == SUCCESS
+        assert probe.count() == born + 4
+        assert probe.on_cleanup(None) == SUCCESS
+        assert probe.count() == born
+
+
+@pytest.mark.parametrize("fails_in", ["configure", "activate"])
+def test_what_was_made_before_a_failure_goes_too_and_the_node_can_be_shut_down(probe, fails_in) -> None:
+    born, probe.fails_in = probe.count(), fails_in
+    assert probe.on_configure(None) == (FAILURE if fails_in == "configure" else SUCCESS)
+    if fails_in == "activate":
+        assert probe.on_activate(None) == FAILURE
+        assert probe.count() == born + 4
+    assert not probe.is_active
+    assert probe.on_shutdown(None) == SUCCESS
+    assert probe.count() == born
+
+
+def test_a_node_that_cannot_stop_working_is_silent_all_the_same(probe) -> None:
+    probe.fails_in = "deactivate"
+    probe.on_configure(None)
+    configured = probe.count()
+    probe.on_activate(None)
+    assert probe.on_deactivate(None) == FAILURE
+    assert not probe.is_active
+    assert probe.count() == configured, "no timer is left, and no heartbeat"
