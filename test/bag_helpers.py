@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
+from bag_tools.clip_store import ClipStore
+from bag_tools.extract import extract
 from bag_tools.topic_map import TopicMap, load_topic_map
 from mimic_contracts.errors import MimicError
 from mimic_contracts.image_geometry import Crop
@@ -23,6 +25,7 @@ STORE = get_typestore(Stores.ROS2_JAZZY)
 CAMERA, WHEEL, ODOMETRY, ROUTE = "/camera/front/image_raw/compressed", "/vehicle/steering_wheel", "/odom", "/planning/route_command"
 START_NS = 1_700_000_000 * 10**9
 PERIOD_NS = 50_000_000
+DAY_NS = 86_400 * 10**9
 JPEG = simplejpeg.encode_jpeg(np.full((120, 160, 3), 90, np.uint8), 90)
 
 MAP = """
@@ -43,6 +46,8 @@ splits:
 split_margin_s: 0.5
 min_clip_s: 0.4
 """
+ALL_TRAIN = MAP.replace("  val: [{start: 0.6, end: 0.8}]\n  test: [{start: 0.8, end: 1.0}]\n", "")
+Messages = list[tuple[int, tuple[str, str, Any]]]
 
 
 class StandIn:
@@ -143,3 +148,10 @@ def drive(count: int = 100, *, first_ns: int = START_NS) -> list[tuple[int, tupl
         stamp_ns = first_ns + k * PERIOD_NS
         messages += [(stamp_ns + 5_000_000, picture(stamp_ns)), (stamp_ns + 5_000_000, wheel(stamp_ns, 0.01 * k))]
     return messages
+
+
+def run(tmp_path: Path, messages: Messages, text_: str = ALL_TRAIN, *, name: str = "drive") -> tuple[ClipStore, dict[str, Any]]:
+    """The store of one bag, and the report."""
+    bag = write_bag(tmp_path / name, messages)
+    report = extract([bag], topic_map(tmp_path, text_), tmp_path / "store", ingest_factory=StandIn, progress=no_progress)
+    return ClipStore.open(tmp_path / "store"), report

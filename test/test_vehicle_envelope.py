@@ -1,9 +1,6 @@
 """The safety envelope: whatever comes in, in whatever order, nothing outside the limits comes out.
 
-    coverage run --branch --source=vehicle_interface -m pytest test/test_vehicle_envelope.py test/test_vehicle_core.py test/test_vehicle_tracker.py
-    coverage report --show-missing
-
-test_vehicle_coverage.py asserts what that prints, and changes the envelope to see whether the tests of this file notice.
+test_vehicle_coverage.py asserts that every line and branch is run, and changes the envelope to see whether the tests of this file notice.
 """
 
 import itertools
