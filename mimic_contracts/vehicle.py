@@ -43,6 +43,11 @@ class ActuationLimits:
                 value = check_number(f"limits.{f.name}", getattr(self, f.name), low=low, high=high)
                 if value == 0.0:
                     raise ContractError(f"limits.{f.name}: is 0, which would stop the vehicle from ever moving or stopping")
+        for hard, usual in (("min_emergency_acceleration_mps2", "min_acceleration_mps2"), ("max_emergency_jerk_mps3", "max_jerk_mps3")):
+            if abs(getattr(self, hard)) < abs(getattr(self, usual)):
+                raise ContractError(
+                    f"limits.{hard}: is {getattr(self, hard)}, must not be less than {usual}, {getattr(self, usual)}: an emergency brakes harder"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

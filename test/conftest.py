@@ -11,6 +11,18 @@ settings.register_profile("search", deadline=None)
 settings.register_profile("any machine", deadline=None, derandomize=True)
 settings.load_profile("any machine")
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How many cases the envelope is tried with."""
+    parser.addoption("--envelope-cases", type=int, default=20_000, help="sequences that are drawn for the safety envelope (default: %(default)s)")
+
+
+@pytest.fixture
+def envelope_cases(request: pytest.FixtureRequest) -> int:
+    """Of the option."""
+    return request.config.getoption("--envelope-cases")
+
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

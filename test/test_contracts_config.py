@@ -175,10 +175,16 @@ def test_vehicle_files_are_valid_and_their_rig_exists(path):
 @pytest.mark.parametrize("limit", [f for f in fields(ActuationLimits) if isinstance(f.default, float)], ids=lambda f: f.name)
 def test_a_vehicle_can_tighten_a_limit_but_never_loosen_it(limit):
     hard = {"max_speed_mps": 20.0, "max_curvature_1pm": 0.2}
-    assert getattr(ActuationLimits(**hard, **{limit.name: limit.default / 2}), limit.name) == limit.default / 2
+    assert getattr(ActuationLimits(**hard, **{limit.name: 0.9 * limit.default}), limit.name) == 0.9 * limit.default
     for value in (limit.default * 1.001, -limit.default, 0.0, np.nan):
         with pytest.raises(ContractError, match=f"limits.{limit.name}"):
             ActuationLimits(**hard, **{limit.name: value})
+
+
+@pytest.mark.parametrize("weak", [{"min_emergency_acceleration_mps2": -3.0}, {"max_emergency_jerk_mps3": 4.9}])
+def test_an_emergency_brakes_no_less_than_usual(weak):
+    with pytest.raises(ContractError, match=f"limits.{next(iter(weak))}: is .*, must not be less than m.*: an emergency brakes harder"):
+        ActuationLimits(max_speed_mps=10.0, max_curvature_1pm=0.2, **weak)
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,35 @@ def test_no_sequence_leads_outside(limits, wheelbase, speed, curvature, steps):
         before = after
 
 
+STRANGE = (math.nan, math.inf, -math.inf, 1e300, -1e300, 10**400, 5e-324, -0.0, np.float16(7.1), np.float32(-0.2), None)
+
+
+def drawn(rng: np.random.Generator, low: float, high: float):
+    """Mostly a number of that range, now and then a strange one, or an end of the range."""
+    kind = rng.random()
+    return STRANGE[rng.integers(len(STRANGE))] if kind < 0.08 else (low, high)[rng.integers(2)] if kind < 0.16 else rng.uniform(low, high)
+
+
+def test_no_drawn_sequence_leads_outside_either(envelope_cases):
+    """As above, by lot instead of by search: cheaper, so that there can be many (`--envelope-cases 1000000`)."""
+    rng = np.random.default_rng(0)
+    defaults = ActuationLimits(max_speed_mps=1.0, max_curvature_1pm=1.0)
+    for _ in range(envelope_cases):
+        tightened = {f.name: getattr(defaults, f.name) * rng.uniform(0.05, 1.0) for f in fields(ActuationLimits)[2:]}
+        for hard, usual in (("min_emergency_acceleration_mps2", "min_acceleration_mps2"), ("max_emergency_jerk_mps3", "max_jerk_mps3")):
+            tightened[hard] = max(tightened[hard], tightened[usual], key=abs)
+        limits = ActuationLimits(max_speed_mps=rng.uniform(0.1, 70.0), max_curvature_1pm=10.0 ** rng.uniform(-3.0, 0.69), **tightened)
+        wheelbase_m, dt_s = 10.0 ** rng.uniform(-1.3, 1.07), (0.02, 0.05, 0.1, 10.0 ** rng.uniform(-3.0, 0.0))[rng.integers(4)]
+        envelope = Envelope(limits, wheelbase_m=wheelbase_m)
+        before = begin(envelope, speed_mps=drawn(rng, -10.0, 80.0), curvature_1pm=drawn(rng, -0.3, 0.3))
+        for _ in range(rng.integers(1, 9)):
+            is_emergency = bool(rng.random() < 0.2)
+            wish = {"acceleration_mps2": drawn(rng, -10.0, 10.0), "curvature_1pm": drawn(rng, -0.3, 0.3), "measured_speed_mps": drawn(rng, -10.0, 80.0)}
+            after = envelope.step(**wish, dt_s=dt_s, is_emergency=is_emergency)
+            check_step(limits, wheelbase_m, before, after, filtered=envelope.speed_mps, dt_s=dt_s, is_emergency=is_emergency)
+            before = after
+
+
 @settings(max_examples=150, deadline=None)
 @given(steps=st.lists(inputs, min_size=2, max_size=40), speed=st.floats(0.0, 25.0))
 def test_consecutive_twists_obey_the_envelope_too(steps, speed):
