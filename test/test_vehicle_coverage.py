@@ -92,8 +92,8 @@ import pytest
 from hypothesis import Phase, settings
 settings.register_profile("unshrunk", phases=[Phase.explicit, Phase.generate])
 settings.load_profile("unshrunk")
-options = ["-q", "-x", "-p", "no:cacheprovider", *tests]
-PROPERTIES = "no_sequence or twists"  # slower, so only for what the boundary tests let through
+options = ["-q", "-x", "-p", "no:cacheprovider", "--envelope-cases", "2000", *tests]
+PROPERTIES = "sequence or twists"  # slower, so only for what the boundary tests let through
 sys.exit(pytest.main([*options, "-k", f"not ({PROPERTIES})"]) or pytest.main([*options, "-k", PROPERTIES]))
 """
 

@@ -133,7 +133,7 @@ def drawn(rng: np.random.Generator, low: float, high: float):
 
 
 def test_no_drawn_sequence_leads_outside_either(envelope_cases):
-    """As above, by lot instead of by search: cheaper, so that there can be many (`--envelope-cases 1000000`)."""
+    """As above, by lot instead of by search: cheaper, so that there can be many (`--envelope-cases 1000000 --timeout 0`)."""
     rng = np.random.default_rng(0)
     defaults = ActuationLimits(max_speed_mps=1.0, max_curvature_1pm=1.0)
     for _ in range(envelope_cases):
