@@ -40,7 +40,7 @@ PARAMETERS = {
 }
 TABLES = sorted(path.stem for path in (config_dir() / "bringup").glob("*.yaml"))
 LAUNCHED = ("sim", "replay", "drive", "gazebo", "teleop", "shadow", "record")
-ON_A_CAR = ("drive", "gazebo", "teleop", "shadow", "record")
+ON_A_CAR = ("drive", "gazebo", "teleop", "shadow", "record", "first_day")
 ROS_OWN = ("use_sim_time",)
 VALUES = {"vehicle": "twist_car"}  # of arguments that are read while the table is
 

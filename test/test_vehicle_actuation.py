@@ -1,5 +1,6 @@
 """Message types of actuation: those that are there, and a clear word about those that are not."""
 
+import dataclasses
 import math
 from importlib.util import find_spec
 from types import SimpleNamespace
@@ -15,7 +16,8 @@ from mimic_contracts.plan import Command
 from mimic_contracts.ros_lifecycle import LATCHED_QOS
 from mimic_contracts.vehicle import ADAPTERS, load_vehicle
 from vehicle_interface import ros_actuation
-from vehicle_interface.ros_actuation import MESSAGES, actuation_message, actuation_qos, actuation_type, is_overridden
+from vehicle_interface.longitudinal import Pedals
+from vehicle_interface.ros_actuation import MESSAGES, actuation_message, actuation_qos, actuation_type, is_overridden, told
 
 
 def test_every_adapter_of_a_vehicle_file_has_its_message() -> None:
@@ -77,3 +79,22 @@ def test_what_autoware_has_installed_has_these_fields() -> None:
     messages = pytest.importorskip("autoware_control_msgs.msg", reason="autoware_control_msgs is not installed: no wheel has it")
     for own, real in ((Control, messages.Control), (Lateral, messages.Lateral), (Longitudinal, messages.Longitudinal)):
         assert set(own.__slots__) == set(real.get_fields_and_field_types())
+
+
+@pytest.mark.parametrize("name", ["twist_car", "simulator", "pedal_car", "ackermann_car", "autoware_car"])
+def test_what_a_message_tells_is_what_was_commanded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    vehicle = dataclasses.replace(load_vehicle(name), steering_offset_rad=0.3)
+    if vehicle.adapter == "autoware":
+        control_type(monkeypatch)
+    elif find_spec(MESSAGES[vehicle.adapter][0]) is None:
+        pytest.skip(f"{MESSAGES[vehicle.adapter][0]} is not installed")
+    command = Command(stamp_ns=1, acceleration_mps2=0.5, curvature_1pm=-0.1, target_speed_mps=2.0)
+    speed_mps, wheel_rad = told(actuation_message(command, Pedals(throttle=0.1, brake=0.0), vehicle), vehicle)
+    assert speed_mps == (None if vehicle.adapter == "throttle_brake" else pytest.approx(2.0))
+    assert wheel_rad == pytest.approx(math.atan(-0.1 * vehicle.wheelbase_m))
+
+
+def test_a_twist_of_a_standing_vehicle_tells_no_angle() -> None:
+    vehicle = load_vehicle("twist_car")
+    standing = actuation_message(Command(stamp_ns=1, acceleration_mps2=0.0, curvature_1pm=0.1, target_speed_mps=0.0), None, vehicle)
+    assert told(standing, vehicle) == (0.0, None)

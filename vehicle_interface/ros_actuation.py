@@ -14,7 +14,9 @@ from mimic_contracts.ros_conversions import BASE_FRAME, ns_to_stamp, twist_stamp
 from mimic_contracts.ros_lifecycle import LATCHED_QOS, RELIABLE_QOS, SENSOR_QOS
 from mimic_contracts.vehicle import VehicleSpec
 from vehicle_interface.adapters import ackermann_from_command, steering_wheel_from_command, twist_from_command
+from vehicle_interface.kinematics import road_wheel_angle
 from vehicle_interface.longitudinal import Pedals
+from vehicle_interface.plan_tracker import STANDSTILL_MPS
 
 MESSAGES = {
     "twist": ("geometry_msgs", "Twist"),
@@ -77,6 +79,24 @@ def actuation_message(command: Command, pedals: Pedals | None, vehicle: VehicleS
     message.name = PEDAL_JOINTS
     message.position = [pedals.throttle, pedals.brake, steering_wheel_from_command(command, vehicle)]
     return message
+
+
+def told(message: Any, vehicle: VehicleSpec) -> tuple[float | None, float | None]:
+    """The other way round: the speed, m/s, and the angle of the front wheel, rad, that a message tells; None: it says none.
+
+    A twist says an angle only together with a speed.
+    """
+    if vehicle.adapter in ("twist", "twist_stamped"):
+        twist = message.twist if vehicle.adapter == "twist_stamped" else message
+        speed_mps = float(twist.linear.x)
+        moves = abs(speed_mps) > STANDSTILL_MPS
+        return speed_mps, road_wheel_angle(twist.angular.z / speed_mps, wheelbase_m=vehicle.wheelbase_m) if moves else None
+    offset_rad = vehicle.steering_offset_rad / vehicle.steering_ratio
+    if vehicle.adapter == "throttle_brake":
+        return None, message.position[PEDAL_JOINTS.index("steering_wheel")] / vehicle.steering_ratio - offset_rad
+    if vehicle.adapter == "autoware":
+        return float(message.longitudinal.velocity), message.lateral.steering_tire_angle - offset_rad
+    return float(message.drive.speed), message.drive.steering_angle - offset_rad
 
 
 def _message_type(adapter: str, package: str, name: str) -> type[Any]:

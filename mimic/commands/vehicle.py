@@ -1,7 +1,9 @@
-"""Look into vehicle files, and find out what belongs into them.
+"""Look into vehicle files, find out what belongs into them, and test a vehicle before it is driven for the first time.
 
     mimic vehicle check MY_CAR.yaml        mistakes, and what follows from its values: compare it with the vehicle
     mimic vehicle identify drives/monday drives/tuesday --topics MY_MAP.yaml --vehicle MY_CAR.yaml --out identified.yaml
+    mimic vehicle test MY_CAR.yaml --out first_day.json          wheels off the ground; --on-ground on an empty place
+    mimic vehicle test simulator --rehearse --out rehearsal.json
 
 `check`: data on stdout: name and value of what follows, in the unit that the name ends with.
 
@@ -9,6 +11,10 @@
 (command_speed_mps, command_yaw_rate_radps or command_steering_wheel_rad) for the delays. These are signals of the topic map; cameras are
 not read. On stdout, and in --out, a piece of YAML for the vehicle file: each value with its 95 % interval and the seconds of driving
 that it rests on, and what the recording does not tell as a comment that says why. Exit code 1 when it tells nothing.
+
+`test` leads a person through docs/first_day.md: topics, silence, override, speed, steering, stops, the vehicle's own brakes. It starts the
+vehicle interface itself, with tighter limits (1 m/s); nothing else of ours may run. Each step is measured, and confirmed on stdin; the
+first that fails ends it. The report goes to --out, and for people to a .txt beside it and to stdout. Exit code 0 when every step has passed.
 """
 
 import argparse
@@ -43,25 +49,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     identified.add_argument("--vehicle", metavar="FILE", required=True, help="vehicle file with the wheelbase, or a name in config/vehicles")
     identified.add_argument("--out", metavar="FILE.yaml", type=Path, help="write it here, too")
     identified.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    test = verbs.add_parser("test", help="the first-day procedure: signs and scales, override, stops, each confirmed by a person")
+    test.add_argument("file", help="vehicle file, or a name in config/vehicles")
+    test.add_argument("--out", metavar="REPORT.json", required=True, type=Path, help="the report; for people it is in a .txt beside it")
+    test.add_argument("--person", default="", help="who confirms, for the report; default: the name of the user")
+    test.add_argument("--on-ground", action="store_true", help="the vehicle stands on the ground, on an empty place, not with its wheels up")
+    test.add_argument("--rehearse", action="store_true", help="with the built-in simulator's car in the vehicle's place")
+    test.add_argument("--overwrite", action="store_true", help="replace an existing report")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run one verb."""
-    return _identify(args) if args.verb == "identify" else _check(args)
+    return {"check": _check, "identify": _identify, "test": _test}[args.verb](args)
 
 
 def _check(args: argparse.Namespace) -> int:
-    """Check one file; raises MimicError with all its mistakes."""
-    vehicle = load_vehicle(args.file)
+    vehicle = _checked(args.file)
+    for name, value in inferred(vehicle).items():
+        print(f"{name} {value:.3g}")
+    return 0
+
+
+def _checked(file: str) -> VehicleSpec:
+    """A vehicle without mistakes; raises MimicError with all of them."""
+    vehicle = load_vehicle(file)
     rig = load_rig(vehicle.rig)
     for note in notes(vehicle, rig):
         print(f"note: {note}", file=sys.stderr)
     found = mistakes(vehicle, rig)
     if found:
-        raise MimicError(f"{args.file}: cannot be right:\n  " + "\n  ".join(found))
-    for name, value in inferred(vehicle).items():
-        print(f"{name} {value:.3g}")
-    return 0
+        raise MimicError(f"{file}: cannot be right:\n  " + "\n  ".join(found))
+    return vehicle
+
+
+def _test(args: argparse.Namespace) -> int:
+    _checked(args.file)
+    from mimic.first_day import run_first_day
+
+    options = {"person_name": args.person, "on_ground": args.on_ground, "rehearse": args.rehearse, "overwrite": args.overwrite}
+    return run_first_day(args.file, out=args.out, **options)
 
 
 def _identify(args: argparse.Namespace) -> int:
