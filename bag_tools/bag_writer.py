@@ -1,6 +1,7 @@
 """Serialized messages → rosbag2 MCAP, which takes its name only when it is whole."""
 
 import shutil
+from itertools import count
 from pathlib import Path
 
 from rosbags.interfaces import Connection, Qos
@@ -13,7 +14,8 @@ from mimic_contracts.errors import MimicError, UsageError
 class BagWriter:
     """Writes into a hidden sibling of `path`; close() makes it `path`.
 
-    What is left of an interrupted recording stays in that sibling, and `mimic bag info` and `mimic extract` can read it.
+    What is left of an interrupted recording stays in that sibling, and `mimic bag info` and `mimic extract` can read it. It steps
+    aside for a new recording of the same name, unless that may overwrite.
     """
 
     def __init__(self, path: str | Path, *, overwrite: bool) -> None:
@@ -21,7 +23,11 @@ class BagWriter:
         self.path = Path(path)
         self._home = self.path.parent / f".{self.path.name}.partial"
         check_bag_target(self.path, overwrite=overwrite)
-        shutil.rmtree(self._home, ignore_errors=True)
+        if overwrite:
+            shutil.rmtree(self._home, ignore_errors=True)
+        elif self._home.exists():
+            aside = (self.path.parent / f".{self.path.name}.{number}.partial" for number in count(1))
+            self._home.rename(next(path for path in aside if not path.exists()))
         self._types = get_typestore(Stores.ROS2_KILTED)
         self._connections: dict[str, Connection] = {}
         self.counts: dict[str, int] = {}

@@ -11,7 +11,7 @@ from mimic_contracts.parameters import parameter
 class RecordParameters:
     """See config/nodes/record_node.yaml."""
 
-    topics: tuple[str, ...] = parameter(("/diagnostics",), "Topics to record, latched ones included.")
+    topics: tuple[str, ...] = parameter(("diagnostics",), "Topics to record, latched ones included.")
     out: str = parameter("recording", "Directory of the bag; it takes this name when the recording is finished.")
     overwrite: bool = parameter(False, "Replace a bag of that name.")
     lockstep: bool = parameter(False, "Activate only when every topic has a publisher and is matched, so that the first tick is in the bag.")

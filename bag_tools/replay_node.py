@@ -29,13 +29,14 @@ from bag_tools.bag_reader import Bag, BagMessage
 from bag_tools.bag_writer import BagWriter, check_bag_target
 from bag_tools.replay import CommandSample, ReplayTally, TickAnswer, TickAnswers, load_drive
 from bag_tools.replay_parameters import ReplayParameters
+from bag_tools.ros_record import name_in_bag
 from bag_tools.topic_map import load_topic_map
 from mimic_contracts.errors import ContractError, MimicError
 from mimic_contracts.ros_conversions import BASE_FRAME, odometry_message, plan_from_message, route_message, stamp_to_ns
 from mimic_contracts.ros_lifecycle import ERROR, LATCHED_QOS, RELIABLE_QOS, MimicNode, run_node
 
 WATCH_PERIOD_S = 0.2
-MODE_TOPIC, DIAGNOSTICS_TOPIC = "/vehicle/mode", "/diagnostics"
+MODE_TOPIC, DIAGNOSTICS_TOPIC = "vehicle/mode", "diagnostics"
 
 
 class ReplayNode(MimicNode):
@@ -60,14 +61,15 @@ class ReplayNode(MimicNode):
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         types = {name: self._bag.topics[topic].type_name for name, topic in self._drive.camera_topics.items()}
         self._picture_publishers = {
-            name: self.create_publisher(ros_replay.picture_type(types[name]), topic, RELIABLE_QOS) for name, topic in self._drive.camera_topics.items()
+            name: self.create_publisher(ros_replay.picture_type(types[name]), topic.lstrip("/"), RELIABLE_QOS)
+            for name, topic in self._drive.camera_topics.items()
         }
         infos = {name: source.camera_info for name, source in self._drive.topic_map.cameras.items() if source.camera_info}
-        self._info_publishers = {name: self.create_publisher(CameraInfo, topic, RELIABLE_QOS) for name, topic in infos.items()}
+        self._info_publishers = {name: self.create_publisher(CameraInfo, topic.lstrip("/"), RELIABLE_QOS) for name, topic in infos.items()}
         self._odometry_publisher = self.create_publisher(Odometry, p.odometry_topic, RELIABLE_QOS) if self._drive.odometry else None
         self._command_publisher = self.create_publisher(String, p.route_command_topic, RELIABLE_QOS)
         self._route_publisher = self.create_publisher(PathMessage, p.route_topic, RELIABLE_QOS)
-        self._clock_publisher = self.create_publisher(ClockMessage, "/clock", RELIABLE_QOS)
+        self._clock_publisher = self.create_publisher(ClockMessage, "clock", RELIABLE_QOS)
         self._record_and_hear(JointTrajectory, p.trajectory_topic, self._on_trajectory)
         self._record_and_hear(DiagnosticArray, DIAGNOSTICS_TOPIC, self._on_diagnostics)
         if p.has_vehicle_interface:
@@ -84,13 +86,13 @@ class ReplayNode(MimicNode):
         if self._drive.routes:
             self.wait_for_subscribers(self._command_publisher, self._route_publisher)
         self._writer = BagWriter(p.out, overwrite=p.overwrite)
-        self._writer.add_topic(p.trajectory_topic, "trajectory_msgs/msg/JointTrajectory")
-        self._writer.add_topic(DIAGNOSTICS_TOPIC, "diagnostic_msgs/msg/DiagnosticArray")
+        self._writer.add_topic(name_in_bag(self, p.trajectory_topic), "trajectory_msgs/msg/JointTrajectory")
+        self._writer.add_topic(name_in_bag(self, DIAGNOSTICS_TOPIC), "diagnostic_msgs/msg/DiagnosticArray")
         if self._drive.odometry:
-            self._writer.add_topic(p.odometry_topic, "nav_msgs/msg/Odometry")
+            self._writer.add_topic(name_in_bag(self, p.odometry_topic), "nav_msgs/msg/Odometry")
         if p.has_vehicle_interface:
-            self._writer.add_topic(p.command_topic, "geometry_msgs/msg/TwistStamped")
-            self._writer.add_topic(MODE_TOPIC, "std_msgs/msg/String")
+            self._writer.add_topic(name_in_bag(self, p.command_topic), "geometry_msgs/msg/TwistStamped")
+            self._writer.add_topic(name_in_bag(self, MODE_TOPIC), "std_msgs/msg/String")
         for name, publisher in self._info_publishers.items():  # before the first picture, which can't be understood without
             info = self._drive.frame_plan.recording.camera_infos[name]
             publisher.publish(ros_replay.camera_info_message(info, stamp_ns=int(self._drive.stamp_ns[0]), frame_id=name))
@@ -106,9 +108,11 @@ class ReplayNode(MimicNode):
     # What arrives: recorded as the bytes that came, at the time of the tick, then understood
 
     def _record_and_hear(self, message_type: Any, topic: str, understand: Any, *, qos: Any = RELIABLE_QOS) -> None:
+        name = name_in_bag(self, topic)
+
         def on_bytes(data: bytes) -> None:
             if self._writer is not None and self._writer.is_open and self._tick >= 0:
-                self._writer.write(topic, self._answers.stamp_ns, data)
+                self._writer.write(name, self._answers.stamp_ns, data)
                 understand(deserialize_message(data, message_type))
                 self._finish_answered_tick()
 
@@ -173,7 +177,7 @@ class ReplayNode(MimicNode):
             sample = self._drive.odometry[self._tick]
             odometry = odometry_message(stamp_ns=stamp_ns, pose=sample.pose, speed_mps=sample.speed_mps, yaw_rate_radps=sample.yaw_rate_radps)
             self._odometry_publisher.publish(odometry)
-            self._writer.write(self.parameters.odometry_topic, stamp_ns, serialize_message(odometry))
+            self._writer.write(name_in_bag(self, self.parameters.odometry_topic), stamp_ns, serialize_message(odometry))
         for name, message in messages.items():
             self._picture_publishers[name].publish(message)
 

@@ -32,7 +32,7 @@ class Recorder:
 
     def __init__(self, node: Node, topics: Sequence[str], writer: BagWriter) -> None:
         self._node, self._writer = node, writer
-        self._wanted = [node.resolve_topic_name(topic) for topic in topics]
+        self._wanted = {name_in_bag(node, topic): node.resolve_topic_name(topic) for topic in topics}  # by their names in the bag
         self._subscriptions: dict[str, Any] = {}
         self._last_number: dict[str, int] = {}
         self.lost: dict[str, int] = {}
@@ -47,7 +47,7 @@ class Recorder:
     def discover(self) -> None:
         """Subscribe to wanted topics that have publishers now; raises MimicError when a message class is not installed."""
         for topic in self.missing:
-            publishers = self._node.get_publishers_info_by_topic(topic)
+            publishers = self._node.get_publishers_info_by_topic(self._wanted[topic])
             if publishers:
                 self._subscribe(topic, publishers)
 
@@ -82,7 +82,7 @@ class Recorder:
         if len(publishers) == 1:
             self.lost[topic] = 0
         callback = partial(self._write, topic)
-        self._subscriptions[topic] = self._node.create_subscription(message_class, topic, callback, profile, raw=True)
+        self._subscriptions[topic] = self._node.create_subscription(message_class, self._wanted[topic], callback, profile, raw=True)
 
     def _write(self, topic: str, data: bytes, info: Any) -> None:
         if topic in self.lost:
@@ -98,6 +98,11 @@ class Recorder:
             self._writer.write(topic, int(info["received_timestamp"]), data)
         except OSError as error:
             self.failure = f"{self._writer.path}: cannot be written any more: {error.strerror}"
+
+
+def name_in_bag(node: Node, topic: str) -> str:
+    """A topic's full name, but without the node's own namespace: the bags of all vehicles of a fleet have the same names."""
+    return node.resolve_topic_name(topic).removeprefix(node.get_namespace().rstrip("/"))
 
 
 def matching_qos(offered: Sequence[QoSProfile]) -> QoSProfile:

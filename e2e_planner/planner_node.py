@@ -51,8 +51,8 @@ class PlannerNode(MimicNode):
         self._waiting: Image | None = None
         self._last_stamp_ns, self._plans, self._failures, self._diagnosed_ns = -1, 0, 0, 0
         self._trajectory_publisher = self.create_publisher(JointTrajectory, p.trajectory_topic, RELIABLE_QOS)
-        self._path_publisher = self.create_publisher(Path, "/planning/path", SENSOR_QOS)
-        self._marker_publisher = self.create_publisher(MarkerArray, "/planning/markers", SENSOR_QOS)
+        self._path_publisher = self.create_publisher(Path, "planning/path", SENSOR_QOS)
+        self._marker_publisher = self.create_publisher(MarkerArray, "planning/markers", SENSOR_QOS)
         qos = RELIABLE_QOS if p.lockstep else SENSOR_QOS
         self.create_subscription(Image, p.frame_topic, self._on_frame, qos)
         self.create_subscription(JointState, p.steering_topic, self._on_steering, qos)

@@ -1,11 +1,13 @@
 """Process tables: what a bring-up starts, for the launch files and for `mimic up` alike.
 
 A table (config/bringup/NAME.yaml) lists processes; each `${argument}` in it is replaced by the argument's value, and where it
-has an argument `vehicle`, `${vehicle.KEY}` by what that vehicle file says (see `vehicle_values`).
+has an argument `vehicle`, `${vehicle.KEY}` by what that vehicle file says (see `vehicle_values`). One that `extends` another
+says only what is different. Every table has the arguments OF_A_FLEET, too.
 """
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -40,11 +42,14 @@ EXECUTABLES = {
     "record_node": "bag_tools.record_node",
     "lifecycle_manager_node": "mimic.lifecycle_manager_node",
 }
+MOVES_A_VEHICLE = ("vehicle_interface_node", "command_timeout_node")
 GRACE_S = 5.0  # after SIGINT, and again after SIGTERM
-OWN_TOPICS = ("/planning/route_command", "/planning/route", "/planning/trajectory", "/vehicle/mode", "/supervisor/verdict", "/diagnostics")  # recorded, too
+RESPAWN_S = 1.0  # from the end of a process that is started again to its start
+OWN_TOPICS = ("planning/route_command", "planning/route", "planning/trajectory", "vehicle/mode", "supervisor/verdict", "diagnostics")  # recorded, too
 LAST_LINES = 12
 POLL_S = 0.2
-DOMAINS = 101
+DOMAINS, LAST_DOMAIN = 101, 232
+NAMESPACE = re.compile(r"(/?[a-zA-Z_]\w*(/[a-zA-Z_]\w*)*)?", re.ASCII)
 _DOMAIN_HOLDERS: list[socket.socket] = []
 
 
@@ -64,10 +69,17 @@ class Argument:
             check_choice("default", self.default, self.choices)
 
 
+OF_A_FLEET = {
+    "namespace": Argument(description="Namespace of all nodes, topics and services, as car_7; empty: none"),
+    "domain_id": Argument(description=f"ROS domain, 0 to {LAST_DOMAIN}; empty: that of the environment"),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProcessSpec:
     """One process with everything substituted. when, unless: it is started only if the one is 'true' and the other is not;
-    ends_all: its end ends the bring-up."""
+    ends_all: its end ends the bring-up; respawns: after its end it is started again, and the lifecycle manager activates it:
+    only what can't move a vehicle by coming back."""
 
     executable: str
     name: str
@@ -77,14 +89,23 @@ class ProcessSpec:
     when: str = "true"
     unless: str = "false"
     ends_all: bool = False
+    respawns: bool = False
+    namespace: str = "/"
 
     def __post_init__(self) -> None:
         check_choice("executable", self.executable, tuple(EXECUTABLES))
         check_text("name", self.name)
+        if self.respawns and (self.ends_all or self.executable in MOVES_A_VEHICLE):
+            raise ContractError(f"respawns: '{self.name}' must not be started again: it ends the bring-up, or moves a vehicle")
+
+    @property
+    def enclave(self) -> str:
+        """Where its security files are in a keystore: one enclave a process; without security it means nothing."""
+        return f"{self.namespace.rstrip('/')}/{self.name}"
 
     def ros_arguments(self) -> list[str]:
         """What follows `--ros-args`."""
-        arguments = ["-r", f"__node:={self.name}"]
+        arguments = ["-r", f"__node:={self.name}", "-r", f"__ns:={self.namespace}", "--enclave", self.enclave]
         if self.parameters_file:
             arguments += ["--params-file", self.parameters_file]
         for key, value in self.parameters.items():
@@ -114,8 +135,11 @@ class Table:
         """Read config/bringup/NAME.yaml or a path to such a file; raises MimicError or ContractError naming the key."""
         path = resolve_config("bringup", name_or_path)
         content = load_yaml(path)
-        arguments = {name: build(Argument, values, f"{path}: arguments.{name}") for name, values in (content.get("arguments") or {}).items()}
-        return build(cls, {**content, "name": path.stem, "arguments": arguments}, str(path))
+        extended = content.pop("extends", "")
+        base = load_yaml(resolve_config("bringup", extended)) if extended else {}
+        declared = {**(base.get("arguments") or {}), **(content.get("arguments") or {})}
+        arguments = {name: build(Argument, values, f"{path}: arguments.{name}") for name, values in declared.items()}
+        return build(cls, {**base, **content, "name": path.stem, "arguments": {**arguments, **OF_A_FLEET, **arguments}}, str(path))
 
     def process_specs(self, given: Mapping[str, str]) -> list[ProcessSpec]:
         """The processes for these argument values; raises UsageError on an unknown, missing or impossible value."""
@@ -128,11 +152,21 @@ class Table:
                 raise UsageError(f"{self.name}: argument {name} is needed: {argument.description}")
             if argument.choices and values[name] not in argument.choices:
                 raise UsageError(f"{self.name}: {name} is '{values[name]}', must be one of {', '.join(argument.choices)}")
+        if not NAMESPACE.fullmatch(values["namespace"]):
+            raise UsageError(f"{self.name}: namespace is '{values['namespace']}', must be names of letters, digits and _, as car_7 or fleet/car_7")
+        namespace = f"/{values['namespace'].strip('/')}"
         of_vehicle = vehicle_values(values["vehicle"]) if "vehicle" in values else {}
-        specs = [build(ProcessSpec, self._substituted(process, values, of_vehicle), f"{self.name}: processes") for process in self.processes]
+        processes = [{**self._substituted(process, values, of_vehicle), "namespace": namespace} for process in self.processes]
+        specs = [build(ProcessSpec, process, f"{self.name}: processes") for process in processes]
         started = [spec for spec in specs if spec.when == "true" and spec.unless != "true"]
-        names = {spec.name for spec in started}
-        return [_only_started(spec, names) for spec in started]
+        return [_manages_started(spec, started) for spec in started]
+
+    def environment(self, given: Mapping[str, str]) -> dict[str, str]:
+        """The environment of its processes for these argument values; raises UsageError on a domain that there is not."""
+        domain_id = given.get("domain_id", "")
+        if domain_id and not (domain_id.isdecimal() and int(domain_id) <= LAST_DOMAIN):
+            raise UsageError(f"{self.name}: domain_id is '{domain_id}', must be 0 to {LAST_DOMAIN}")
+        return child_environment(loopback=self.loopback, domain_id=domain_id)
 
     def _substituted(self, process: Mapping[str, Any], values: Mapping[str, str], of_vehicle: Mapping[str, Any]) -> dict[str, Any]:
         def substitute(value: Any) -> Any:
@@ -160,23 +194,24 @@ class Table:
 
 
 def vehicle_values(name_or_path: str) -> dict[str, Any]:
-    """What nodes are told of a vehicle file: parameters by what a table calls them."""
+    """What nodes are told of a vehicle file: parameters by what a table calls them. Its topics are in the vehicle's namespace."""
     vehicle = load_vehicle(name_or_path)
     cameras, topics = [camera.name for camera in load_rig(vehicle.rig).cameras], vehicle.topics
-    of_cameras = [topic for camera in cameras for topic in (topics.image(camera), topics.camera_info(camera))]
-    recorded = [*of_cameras, "/tf_static", topics.odometry, topics.steering, topics.driver_override, topics.command, *OWN_TOPICS]
+    images, infos = ({camera: name(camera).lstrip("/") for camera in cameras} for name in (topics.image, topics.camera_info))
+    odometry, steering, override, command = (name.lstrip("/") for name in (topics.odometry, topics.steering, topics.driver_override, topics.command))
+    of_cameras = [topic for camera in cameras for topic in (images[camera], infos[camera])]
     return {
         "vehicle.rig": vehicle.rig,
         "vehicle.mounting": "vehicle_file" if set(cameras) <= set(vehicle.cameras) else "tf_static",
-        "vehicle.image_topics": [f"{camera}={topics.image(camera)}" for camera in cameras],
-        "vehicle.info_topics": [f"{camera}={topics.camera_info(camera)}" for camera in cameras],
+        "vehicle.image_topics": [f"{camera}={topic}" for camera, topic in images.items()],
+        "vehicle.info_topics": [f"{camera}={topic}" for camera, topic in infos.items()],
         "vehicle.transport": topics.transport,
-        "vehicle.odometry_topic": topics.odometry,
-        "vehicle.steering_topic": topics.steering,
-        "vehicle.override_topic": topics.driver_override,
+        "vehicle.odometry_topic": odometry,
+        "vehicle.steering_topic": steering,
+        "vehicle.override_topic": override,
         "vehicle.override_required": vehicle.driver_override_required,
-        "vehicle.command_topic": topics.command,
-        "vehicle.recorded_topics": recorded,
+        "vehicle.command_topic": command,
+        "vehicle.recorded_topics": [*of_cameras, "tf_static", odometry, steering, override, command, *OWN_TOPICS],
     }
 
 
@@ -191,12 +226,14 @@ def _typed(name: str, text: str, default: str) -> bool | int | float | str:
         raise UsageError(f"{name}: is '{text}', must be {'a whole number' if kind is int else 'a number'}, as {default}") from error
 
 
-def _only_started(spec: ProcessSpec, names: set[str]) -> ProcessSpec:
-    """The lifecycle manager manages what is started, not what a condition left out."""
+def _manages_started(spec: ProcessSpec, started: Sequence[ProcessSpec]) -> ProcessSpec:
+    """The lifecycle manager manages what is started, not what a condition left out, and looks after what may be started again."""
     if spec.executable != "lifecycle_manager_node":
         return spec
+    names = {other.name for other in started}
     managed = [name for name in spec.parameters["node_names"] if name in names]
-    return replace(spec, parameters={**spec.parameters, "node_names": managed})
+    respawned = [other.name for other in started if other.respawns]
+    return replace(spec, parameters={**spec.parameters, "node_names": managed, "respawned_names": respawned or [""]})
 
 
 class Bringup:
@@ -207,19 +244,24 @@ class Bringup:
         self.environment = environment
         self._fails_together = fails_together
         self._specs = {spec.name: spec for spec in specs}
+        self._is_quiet = is_quiet
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._failed: dict[str, int] = {}
+        self._respawn_s: dict[str, float] = {}
         for spec in specs:
-            command = [sys.executable, "-m", EXECUTABLES[spec.executable], "--ros-args", *spec.ros_arguments()]
-            with (log_directory / f"{spec.name}.log").open("wb") as log:
-                self._processes[spec.name] = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log if is_quiet else None,
-                    stderr=subprocess.STDOUT if is_quiet else None,
-                    env=dict(environment),
-                    start_new_session=True,
-                )
+            self._start(spec)
+
+    def _start(self, spec: ProcessSpec) -> None:
+        command = [sys.executable, "-m", EXECUTABLES[spec.executable], "--ros-args", *spec.ros_arguments()]
+        with (self.log_directory / f"{spec.name}.log").open("ab") as log:
+            self._processes[spec.name] = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log if self._is_quiet else None,
+                stderr=subprocess.STDOUT if self._is_quiet else None,
+                env=dict(self.environment),
+                start_new_session=True,
+            )
 
     def wait_for_exit_of(self, name: str, *, timeout_s: float) -> None:
         """Wait until this process ends with 0; raises MimicError when it, or any other meanwhile, fails, or time is up."""
@@ -242,6 +284,9 @@ class Bringup:
         while True:
             codes = {name: process.poll() for name, process in self._processes.items()}
             for name, code in codes.items():
+                if code is not None and self._specs[name].respawns:
+                    self._respawn(self._specs[name], code)
+                    continue
                 if code and name not in self._failed:
                     self._failed[name] = code
                     print(f"{name} ended with exit code {code}", file=sys.stderr)
@@ -252,6 +297,14 @@ class Bringup:
                 return next(iter(self._failed.values()), 0)
             with suppress(subprocess.TimeoutExpired):
                 self._processes[running[0]].wait(POLL_S)
+
+    def _respawn(self, spec: ProcessSpec, code: int) -> None:
+        if spec.name not in self._respawn_s:
+            self._respawn_s[spec.name] = time.monotonic() + RESPAWN_S
+            print(f"{spec.name} ended with exit code {code}: it is started again", file=sys.stderr)
+        elif time.monotonic() > self._respawn_s[spec.name]:
+            del self._respawn_s[spec.name]
+            self._start(spec)
 
     def send_signal(self, name: str, number: int) -> None:
         """To a process that still runs."""
@@ -280,7 +333,7 @@ def start(name: str, arguments: Mapping[str, str], *, log_directory: Path | None
     """Run a bring-up for the time of a `with` block; when quiet, logs go to log_directory, by default one that goes with it."""
     table = Table.load(name)
     specs = table.process_specs(arguments)
-    environment = child_environment(loopback=table.loopback)
+    environment = table.environment(arguments)
     with tempfile.TemporaryDirectory(prefix=f"mimic_{table.name}_") as scratch:
         directory = Path(scratch) if log_directory is None else log_directory
         directory.mkdir(parents=True, exist_ok=True)
@@ -291,9 +344,12 @@ def start(name: str, arguments: Mapping[str, str], *, log_directory: Path | None
             bringup.stop()
 
 
-def child_environment(*, loopback: bool) -> dict[str, str]:
-    """The environment of node processes: ours; with loopback, on this machine only and in a domain of its own."""
+def child_environment(*, loopback: bool, domain_id: str = "") -> dict[str, str]:
+    """The environment of node processes: ours, in this domain; with loopback, on this machine only and, where nobody says which,
+    in a domain of its own."""
     environment = {key: value for key, value in os.environ.items() if key != "_ROS_WHEELS_BOOTSTRAP_COMPLETE"}
+    if domain_id:
+        environment["ROS_DOMAIN_ID"] = domain_id
     if loopback:
         environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
         environment.setdefault("ROS_DOMAIN_ID", str(own_domain_id()))

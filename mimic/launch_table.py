@@ -13,7 +13,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
-from mimic.bringup import ProcessSpec, Table, child_environment
+from mimic.bringup import RESPAWN_S, ProcessSpec, Table
 
 
 def describe(name: str) -> LaunchDescription:
@@ -31,11 +31,9 @@ def describe(name: str) -> LaunchDescription:
 def actions(table: Table, context: LaunchContext) -> list[Any]:
     """The nodes for the arguments of this launch."""
     given = {key: LaunchConfiguration(key).perform(context) for key in table.arguments}
-    isolation = []
-    if table.loopback:
-        environment = child_environment(loopback=True)
-        keys = ("ROS_AUTOMATIC_DISCOVERY_RANGE", "FASTDDS_DEFAULT_PROFILES_FILE")
-        isolation = [SetEnvironmentVariable(key, environment[key]) for key in keys]
+    environment = table.environment(given)
+    keys = ["ROS_AUTOMATIC_DISCOVERY_RANGE", "FASTDDS_DEFAULT_PROFILES_FILE"] * table.loopback + ["ROS_DOMAIN_ID"] * bool(given["domain_id"])
+    isolation = [SetEnvironmentVariable(key, environment[key]) for key in keys]
     nodes = []
     for spec in table.process_specs(given):
         node = node_of(spec)
@@ -56,6 +54,16 @@ def _at_exit(spec: ProcessSpec, event: ProcessExited, _: LaunchContext) -> list[
 def node_of(spec: ProcessSpec) -> Node:
     """One process of the table as a launch action; parameters go by file, so that their types survive."""
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", prefix=f"{spec.name}_", delete=False) as file:
-        yaml.safe_dump({spec.name: {"ros__parameters": dict(spec.parameters)}}, file)
-    parameters = [p for p in (spec.parameters_file, file.name) if p]
-    return Node(package="mimic_drive", executable=spec.executable, name=spec.name, parameters=parameters, remappings=list(spec.remaps.items()), output="screen")
+        yaml.safe_dump({"/**": {"ros__parameters": dict(spec.parameters)}}, file)
+    return Node(
+        package="mimic_drive",
+        executable=spec.executable,
+        name=spec.name,
+        namespace=spec.namespace,
+        parameters=[path for path in (spec.parameters_file, file.name) if path],
+        remappings=list(spec.remaps.items()),
+        ros_arguments=["--enclave", spec.enclave],
+        respawn=spec.respawns,
+        respawn_delay=RESPAWN_S,
+        output="screen",
+    )

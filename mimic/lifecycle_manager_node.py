@@ -1,4 +1,5 @@
-"""Brings the nodes of a bring-up to life in order: configures all, then activates all; undoes it when one can't."""
+"""Brings the nodes of a bring-up to life in order: configures all, then activates all; undoes it when one can't. Later it brings
+those back that were started again."""
 
 import signal
 import sys
@@ -24,10 +25,11 @@ GOALS = {
     Transition.TRANSITION_DEACTIVATE: State.PRIMARY_STATE_INACTIVE,
 }
 ANSWER_S = 5.0
+WATCH_S = 1.0  # how often it looks for nodes that were started again
 
 
 class LifecycleManagerNode(Node):
-    """Needs no lifecycle itself: it does its work once, then waits for the end."""
+    """Needs no lifecycle itself: it does its work, then watches until the end."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -49,6 +51,25 @@ class LifecycleManagerNode(Node):
                 self._change(node_name, Transition.TRANSITION_DEACTIVATE)
             raise
         self.get_logger().info(f"active: {', '.join(self.parameters.node_names)}")
+
+    def watch(self) -> None:
+        """Until the end: configure and activate what was started again."""
+        names = [name for name in self.parameters.respawned_names if name]
+        while names and rclpy.ok():
+            rclpy.spin_once(self, timeout_sec=WATCH_S)
+            for name in names:
+                try:
+                    self._bring_back(name)
+                except MimicError as error:
+                    self.get_logger().warning(f"{error}; trying again", throttle_duration_sec=5.0)
+        rclpy.spin(self)
+
+    def _bring_back(self, node_name: str) -> None:
+        state = self._call(GetState, f"{node_name}/get_state", GetState.Request(), time.monotonic() + WATCH_S)
+        if state is not None and state.current_state.id == State.PRIMARY_STATE_UNCONFIGURED:
+            self._change(node_name, Transition.TRANSITION_CONFIGURE)
+            self._change(node_name, Transition.TRANSITION_ACTIVATE)
+            self.get_logger().info(f"active again: {node_name}")
 
     def _change(self, node_name: str, transition: int) -> None:
         """One transition of one node.
@@ -91,7 +112,7 @@ def main() -> int:
     try:
         node = LifecycleManagerNode("lifecycle_manager_node")
         node.bring_up()
-        rclpy.spin(node)
+        node.watch()
     except MimicError as error:
         get_logger("lifecycle_manager_node").error(str(error))
         return 1

@@ -30,7 +30,7 @@ LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durabi
 
 
 ENTITY_KINDS = ("timer", "subscription", "service", "client", "publisher")
-HEARTBEAT_TOPIC, HEARTBEAT_S = "/{}/heartbeat", 0.03  # of a node by its name
+HEARTBEAT_TOPIC, HEARTBEAT_S = "{}/heartbeat", 0.03  # of a node by its name
 
 
 class MimicNode(LifecycleNode):
@@ -48,7 +48,7 @@ class MimicNode(LifecycleNode):
         super().__init__(name)
         self.is_active = False
         self.parameters: Any = None
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", RELIABLE_QOS)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", RELIABLE_QOS)
         self._heartbeat = self.create_publisher(Header, HEARTBEAT_TOPIC.format(name), SENSOR_QOS)
         for declared in fields(self.parameters_class):
             default = list(declared.default) if isinstance(declared.default, tuple) else declared.default

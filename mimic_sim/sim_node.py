@@ -74,23 +74,23 @@ class SimNode(MimicNode):
         qos = RECORD_QOS if p.lockstep and p.driver == "expert" else RELIABLE_QOS if p.lockstep else SENSOR_QOS
         picture_type, suffix = (CompressedImage, "/compressed") if p.is_compressed else (Image, "")
         names = [camera.name for camera in self._rig.cameras]
-        self._image_publishers = {name: self.create_publisher(picture_type, f"/camera/{name}/image_raw{suffix}", qos) for name in names}
-        self._info_publishers = {name: self.create_publisher(CameraInfo, f"/camera/{name}/camera_info", RELIABLE_QOS) for name in names}
+        self._image_publishers = {name: self.create_publisher(picture_type, f"camera/{name}/image_raw{suffix}", qos) for name in names}
+        self._info_publishers = {name: self.create_publisher(CameraInfo, f"camera/{name}/camera_info", RELIABLE_QOS) for name in names}
         self._odometry_publisher = self.create_publisher(Odometry, p.odometry_topic, qos)
-        self._steering_publisher = self.create_publisher(JointState, "/vehicle/steering", qos)
-        self._expert_publisher = self.create_publisher(JointTrajectory, "/sim/expert_trajectory", qos)
+        self._steering_publisher = self.create_publisher(JointState, "vehicle/steering", qos)
+        self._expert_publisher = self.create_publisher(JointTrajectory, "sim/expert_trajectory", qos)
         command_qos = RECORD_QOS if qos is RECORD_QOS else RELIABLE_QOS  # the planner asks for it in real time, too
         self._command_publisher = self.create_publisher(String, p.route_command_topic, command_qos)
         self._route_publisher = self.create_publisher(PathMessage, p.route_topic, command_qos)
-        self._clock_publisher = self.create_publisher(ClockMessage, "/clock", RELIABLE_QOS)
+        self._clock_publisher = self.create_publisher(ClockMessage, "clock", RELIABLE_QOS)
         self._scene_publisher = self.create_publisher(String, p.scene_topic, qos) if p.publishes_scene else None
         if p.publishes_mounting:
-            mounting_publisher = self.create_publisher(ros_sim.mounting_message_type(), "/tf_static", LATCHED_QOS)
+            mounting_publisher = self.create_publisher(ros_sim.mounting_message_type(), "tf_static", LATCHED_QOS)
             mounting_publisher.publish(ros_sim.mounting_message(self._rig, stamp_ns=self._simulation.stamp_ns))
         self.create_subscription(TwistStamped, p.command_topic, self._on_command, RELIABLE_QOS)
         self.create_subscription(JointTrajectory, p.trajectory_topic, self._on_trajectory, RELIABLE_QOS)
-        self.create_subscription(String, "/vehicle/mode", self._on_mode, LATCHED_QOS)
-        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, RELIABLE_QOS)
+        self.create_subscription(String, "vehicle/mode", self._on_mode, LATCHED_QOS)
+        self.create_subscription(DiagnosticArray, "diagnostics", self._on_diagnostics, RELIABLE_QOS)
         self._engage_client = self.create_client(SetBool, p.engage_service)
 
     def activate(self) -> None:

@@ -28,13 +28,13 @@ class SimParameters:
     publishes_mounting: bool = parameter(False, "Publish the cameras' mounting on /tf_static; needs tf2_msgs.")
     publishes_scene: bool = parameter(False, "Publish what can be seen as a Scene, which takes time; for policies that need one.")
     out: str = parameter("", "Parquet file for the rows, one a tick, written when the drive ends; empty: none.")
-    command_topic: str = parameter("/vehicle/command", "geometry_msgs/TwistStamped in.")
-    trajectory_topic: str = parameter("/planning/trajectory", "trajectory_msgs/JointTrajectory in, for the rows.")
-    route_command_topic: str = parameter("/planning/route_command", "std_msgs/String out: follow, left, right or straight.")
-    route_topic: str = parameter("/planning/route", "nav_msgs/Path out, frame odom: road-level points ahead, as a navigation map has them.")
-    scene_topic: str = parameter("/sim/ground_truth/scene", "std_msgs/String out, a Scene as JSON, with publishes_scene.")
-    odometry_topic: str = parameter("/localization/kinematic_state", "nav_msgs/Odometry out.")
-    engage_service: str = parameter("/vehicle/engage", "std_srvs/SetBool of the vehicle interface.")
+    command_topic: str = parameter("vehicle/command", "geometry_msgs/TwistStamped in.")
+    trajectory_topic: str = parameter("planning/trajectory", "trajectory_msgs/JointTrajectory in, for the rows.")
+    route_command_topic: str = parameter("planning/route_command", "std_msgs/String out: follow, left, right or straight.")
+    route_topic: str = parameter("planning/route", "nav_msgs/Path out, frame odom: road-level points ahead, as a navigation map has them.")
+    scene_topic: str = parameter("sim/ground_truth/scene", "std_msgs/String out, a Scene as JSON, with publishes_scene.")
+    odometry_topic: str = parameter("localization/kinematic_state", "nav_msgs/Odometry out.")
+    engage_service: str = parameter("vehicle/engage", "std_srvs/SetBool of the vehicle interface.")
 
     def __post_init__(self) -> None:
         if self.driver == "expert" and self.pictures != "as_is":

@@ -79,7 +79,7 @@ class CameraNode(MimicNode):
         self._held: dict[str, tuple[Image | CompressedImage, int]] = {}  # their picture, and when it came
         self._transforms = StaticTransforms()
         self._mounted: set[str] = set()  # cameras whose mounting the transforms told
-        self._publisher = self.create_publisher(Image, "/perception/frame", RELIABLE_QOS if p.lockstep else SENSOR_QOS)
+        self._publisher = self.create_publisher(Image, "perception/frame", RELIABLE_QOS if p.lockstep else SENSOR_QOS)
         picture_type = Image if p.transport == "raw" else CompressedImage
         qos = RELIABLE_QOS if p.lockstep else qos_profile_sensor_data
         for name, topic in topics.items():
@@ -87,7 +87,7 @@ class CameraNode(MimicNode):
         for name, topic in info_topics.items():
             self.create_subscription(CameraInfo, topic, partial(self._on_info, name), qos)
         if p.mounting == "tf_static":
-            self.create_subscription(tf_message_type(), "/tf_static", self._on_transforms, TF_STATIC_QOS)
+            self.create_subscription(tf_message_type(), "tf_static", self._on_transforms, TF_STATIC_QOS)
 
     def activate(self) -> None:
         """Begin to publish; in lockstep, once the planner listens."""

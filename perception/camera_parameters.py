@@ -13,8 +13,8 @@ class CameraParameters:
 
     rig: str = parameter("mono", "Rig file: a path, or a name in config/rigs.")
     vehicle: str = parameter("simulator", "Vehicle file, for the mounting: a path, or a name in config/vehicles.")
-    topics: tuple[str, ...] = parameter(("front=/camera/front/image_raw",), "Rig camera = picture topic, for each camera of the rig.")
-    info_topics: tuple[str, ...] = parameter(("front=/camera/front/camera_info",), "Rig camera = camera_info topic; none for a camera with a crop.")
+    topics: tuple[str, ...] = parameter(("front=camera/front/image_raw",), "Rig camera = picture topic, for each camera of the rig.")
+    info_topics: tuple[str, ...] = parameter(("front=camera/front/camera_info",), "Rig camera = camera_info topic; none for a camera with a crop.")
     transport: str = parameter("raw", "Kind of the picture topics.", choices=("raw", "compressed"))
     crops: tuple[str, ...] = parameter(("",), "Rig camera = left,top,width,height in pixels, for cameras without camera_info; empty: none.")
     mounting: str = parameter("vehicle_file", "Where the mounting comes from.", choices=("vehicle_file", "tf_static"))

@@ -39,10 +39,10 @@ PARAMETERS = {
     "lifecycle_manager_node": LifecycleManagerParameters,
 }
 TABLES = sorted(path.stem for path in (config_dir() / "bringup").glob("*.yaml"))
-LAUNCHED = ("sim", "replay", "drive", "gazebo", "teleop", "shadow", "record")
-ON_A_CAR = ("drive", "gazebo", "teleop", "shadow", "record", "first_day")
+LAUNCHED = ("sim", "replay", "drive", "fleet", "gazebo", "teleop", "shadow", "record")
+ON_A_CAR = ("drive", "fleet", "gazebo", "teleop", "shadow", "record", "first_day")
 ROS_OWN = ("use_sim_time",)
-VALUES = {"vehicle": "twist_car"}  # of arguments that are read while the table is
+VALUES = {"vehicle": "twist_car", "namespace": "car_7", "domain_id": "7"}  # of arguments that are read while the table is
 
 
 def required_arguments(table: Table) -> dict[str, str]:
@@ -82,7 +82,7 @@ def test_every_executable_has_a_parameter_file_and_a_node_to_run():
 
 @pytest.mark.parametrize("name", sorted(PARAMETERS))
 def test_parameter_files_have_every_key(name):
-    assert load_yaml(config_dir() / "nodes" / f"{name}.yaml")[name]["ros__parameters"].keys() == PARAMETERS[name].__dataclass_fields__.keys()
+    assert load_yaml(config_dir() / "nodes" / f"{name}.yaml")["/**"]["ros__parameters"].keys() == PARAMETERS[name].__dataclass_fields__.keys()
 
 
 @pytest.mark.parametrize(("name", "arguments"), argument_sets(), ids=lambda value: value if isinstance(value, str) else ",".join(value.values()))
@@ -90,7 +90,7 @@ def test_nodes_accept_what_the_tables_give_them(name, arguments):
     for spec in Table.load(name).process_specs(arguments):
         values = {}
         if Path(spec.parameters_file).is_file():
-            values = dict(load_yaml(spec.parameters_file)[spec.name]["ros__parameters"])
+            values = dict(load_yaml(spec.parameters_file)["/**"]["ros__parameters"])
         values |= {key: value for key, value in spec.parameters.items() if key not in ROS_OWN}
         assert parameters_from(PARAMETERS[spec.executable], values, spec.name)
 
@@ -151,14 +151,14 @@ def test_a_vehicle_file_alone_says_rig_and_topics(tmp_path):
     camera, planner, supervisor, interface, _ = (spec.parameters for spec in Table.load("drive").process_specs({"vehicle": str(path), "policy": "p"}))
     assert camera["rig"] == planner["rig"] == supervisor["rig"] == "quad"
     assert camera["topics"] == [
-        "front=/camera/front/image_raw/compressed",
-        "tele=/zoom/jpeg",
-        "left=/camera/left/image_raw/compressed",
-        "right=/camera/right/image_raw/compressed",
+        "front=camera/front/image_raw/compressed",
+        "tele=zoom/jpeg",
+        "left=camera/left/image_raw/compressed",
+        "right=camera/right/image_raw/compressed",
     ]
-    assert camera["info_topics"][2] == "left=/l/info" and (camera["transport"], camera["mounting"]) == ("compressed", "vehicle_file")
-    assert planner["odometry_topic"] == supervisor["odometry_topic"] == interface["odometry_topic"] == "/odom"
-    assert (interface["command_topic"], interface["override_required"]) == ("/cmd", True)
+    assert camera["info_topics"][2] == "left=l/info" and (camera["transport"], camera["mounting"]) == ("compressed", "vehicle_file")
+    assert planner["odometry_topic"] == supervisor["odometry_topic"] == interface["odometry_topic"] == "odom"
+    assert (interface["command_topic"], interface["override_required"]) == ("cmd", True)
 
     path.write_text(yaml.safe_dump({**content, "cameras": {}}), encoding="utf-8")
     assert Table.load("drive").process_specs({"vehicle": str(path), "policy": "p"})[0].parameters["mounting"] == "tf_static"
@@ -236,8 +236,8 @@ def test_ros_arguments_keep_types_and_quotes():
         executable="camera_node", name="cam", parameters_file="/f.yaml", parameters={"a": 1.0, "b": "yes", "c": ["x y", ""], "d": True}, remaps={"/in": "/out"}
     )
     arguments = spec.ros_arguments()
-    assert arguments[:4] == ["-r", "__node:=cam", "--params-file", "/f.yaml"]
-    assert arguments[4:] == ["-p", "a:=1.0", "-p", 'b:="yes"', "-p", 'c:=["x y", ""]', "-p", "d:=true", "-r", "/in:=/out"]
+    assert arguments[:8] == ["-r", "__node:=cam", "-r", "__ns:=/", "--enclave", "/cam", "--params-file", "/f.yaml"]
+    assert arguments[8:] == ["-p", "a:=1.0", "-p", 'b:="yes"', "-p", 'c:=["x y", ""]', "-p", "d:=true", "-r", "/in:=/out"]
 
 
 def test_key_values():
@@ -308,8 +308,11 @@ def test_launch_starts_what_mimic_up_starts(name, monkeypatch):
     context.launch_configurations.update({key: argument.default for key, argument in table.arguments.items()} | arguments)
     nodes = [action.options for action in launch_table.actions(table, context) if isinstance(action, RecordedNode)]
     specs = table.process_specs(arguments)
-    assert [(node["package"], node["executable"], node["name"]) for node in nodes] == [("mimic_drive", spec.executable, spec.name) for spec in specs]
+    keys = ("package", "executable", "name", "namespace", "respawn", "ros_arguments")
+    assert [tuple(node[key] for key in keys) for node in nodes] == [
+        ("mimic_drive", spec.executable, spec.name, spec.namespace, spec.respawns, ["--enclave", spec.enclave]) for spec in specs
+    ]
     for node, spec in zip(nodes, specs, strict=True):
         assert node["parameters"][0] == spec.parameters_file
-        assert load_yaml(node["parameters"][1])[spec.name]["ros__parameters"] == dict(spec.parameters)
+        assert load_yaml(node["parameters"][1])["/**"]["ros__parameters"] == dict(spec.parameters)
         assert dict(node["remappings"]) == dict(spec.remaps)

@@ -83,10 +83,10 @@ def test_a_vehicle_interface_needs_odometry_and_a_plan_that_drives(tmp_path, top
 def test_the_camera_node_is_told_what_the_map_says(tmp_path, topic_map):
     with Bag(record_drive(tmp_path / "drive")) as bag:
         path = write_camera_parameters(load_drive(bag, topic_map), tmp_path)
-    values = load_yaml(path)["camera_node"]["ros__parameters"]
-    assert values["topics"] == ["front=/camera/front/image_raw/compressed"] and values["transport"] == "compressed"
+    values = load_yaml(path)["/**"]["ros__parameters"]
+    assert values["topics"] == ["front=camera/front/image_raw/compressed"] and values["transport"] == "compressed"
     assert values["crops"] == ["front=0,40,160,80"] and values["info_topics"] == [""]
-    assert set(values) == set(load_yaml(config_dir() / "nodes" / "camera_node.yaml")["camera_node"]["ros__parameters"])
+    assert set(values) == set(load_yaml(config_dir() / "nodes" / "camera_node.yaml")["/**"]["ros__parameters"])
 
 
 def test_the_vehicle_file_gets_the_recordings_mountings(tmp_path):

@@ -38,13 +38,13 @@ class SupervisorNode(MimicNode):
         self._core = SupervisorCore(load_vehicle(p.vehicle), self._rig, p)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._diagnosed_ns, self._last, self._rejection = 0, Verdict(), ""
-        self._publisher = self.create_publisher(DiagnosticStatus, "/supervisor/verdict", SENSOR_QOS)
+        self._publisher = self.create_publisher(DiagnosticStatus, "supervisor/verdict", SENSOR_QOS)
         for name in p.node_names:
             self.create_subscription(Header, HEARTBEAT_TOPIC.format(name), partial(self._on_heartbeat, name), SENSOR_QOS)
         self.create_subscription(Image, p.frame_topic, self._on_frame, SENSOR_QOS)
         self.create_subscription(Odometry, p.odometry_topic, self._on_odometry, SENSOR_QOS)
         self.create_subscription(JointTrajectory, p.trajectory_topic, self._on_trajectory, RELIABLE_QOS)
-        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, RELIABLE_QOS)
+        self.create_subscription(DiagnosticArray, "diagnostics", self._on_diagnostics, RELIABLE_QOS)
 
     def activate(self) -> None:
         """Begin to judge; the silence afterwards stops the vehicle."""

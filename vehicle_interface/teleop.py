@@ -18,7 +18,7 @@ from vehicle_interface.kinematics import advance_pose
 
 ACCELERATION_MPS2, BRAKING_MPS2 = 1.0, 2.5
 LATERAL_SHARE = 0.5  # of the lateral acceleration that the envelope allows: a stick at its end is no wish to slide
-MODEL_ID, OPERATOR_TOPIC = "joystick", "/teleop/trajectory"
+MODEL_ID, OPERATOR_TOPIC = "joystick", "teleop/trajectory"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +34,8 @@ class TeleopParameters:
     emergency_button: int = parameter(1, "Button of the emergency stop.", low=0, high=31)
     rate_hz: float = parameter(20.0, "Rate of plans.", low=5.0, high=100.0)
     joy_timeout_s: float = parameter(0.3, "A joystick that is silent for longer is not held by anybody.", low=0.05, high=2.0)
-    joy_topic: str = parameter("/joy", "sensor_msgs/Joy in.")
-    odometry_topic: str = parameter("/localization/kinematic_state", "nav_msgs/Odometry in.")
+    joy_topic: str = parameter("joy", "sensor_msgs/Joy in.")
+    odometry_topic: str = parameter("localization/kinematic_state", "nav_msgs/Odometry in.")
 
     def __post_init__(self) -> None:
         buttons = {name: getattr(self, name) for name in ("deadman_button", "engage_button", "emergency_button")}

@@ -33,8 +33,8 @@ class TeleopNode(MimicNode):
         self._publisher = self.create_publisher(JointTrajectory, OPERATOR_TOPIC, RELIABLE_QOS)
         self.create_subscription(Joy, p.joy_topic, self._on_joy, SENSOR_QOS)
         self.create_subscription(Odometry, p.odometry_topic, self._on_odometry, SENSOR_QOS)
-        self._engage = self.create_client(SetBool, "/vehicle/engage")
-        self._emergency = self.create_client(SetBool, "/vehicle/emergency_stop")
+        self._engage = self.create_client(SetBool, "vehicle/engage")
+        self._emergency = self.create_client(SetBool, "vehicle/emergency_stop")
 
     def activate(self) -> None:
         """Begin to listen to the operator; when that ends, the vehicle interface stops what he drove."""

@@ -46,18 +46,18 @@ class VehicleInterfaceNode(MimicNode):
         self._odometry_of_tick: dict[int, Odometry] = {}
         self._plan_of_tick: dict[int, JointTrajectory | None] = {}  # None: the planner said that it has none
         self._command_publisher = self.create_publisher(actuation_type(adapter), p.command_topic, actuation_qos(adapter))
-        self._mode_publisher = self.create_publisher(String, "/vehicle/mode", LATCHED_QOS)
-        self._request_publisher = self.create_publisher(Bool, "/vehicle/takeover_request", LATCHED_QOS)
+        self._mode_publisher = self.create_publisher(String, "vehicle/mode", LATCHED_QOS)
+        self._request_publisher = self.create_publisher(Bool, "vehicle/takeover_request", LATCHED_QOS)
         self.create_subscription(Odometry, p.odometry_topic, self._on_odometry, RELIABLE_QOS if p.lockstep else SENSOR_QOS)
         self.create_subscription(JointTrajectory, p.trajectory_topic, self._on_trajectory, RELIABLE_QOS)
         self.create_subscription(override_type(adapter), p.override_topic, self._on_override, override_qos(adapter))
         if p.lockstep:
-            self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, RELIABLE_QOS)
+            self.create_subscription(DiagnosticArray, "diagnostics", self._on_diagnostics, RELIABLE_QOS)
         else:
-            self.create_subscription(DiagnosticStatus, "/supervisor/verdict", self._on_verdict, SENSOR_QOS)
+            self.create_subscription(DiagnosticStatus, "supervisor/verdict", self._on_verdict, SENSOR_QOS)
             self.create_subscription(JointTrajectory, OPERATOR_TOPIC, self._on_operator, RELIABLE_QOS)
-        self.create_service(SetBool, "/vehicle/engage", self._on_engage)
-        self.create_service(SetBool, "/vehicle/emergency_stop", self._on_emergency_stop)
+        self.create_service(SetBool, "vehicle/engage", self._on_engage)
+        self.create_service(SetBool, "vehicle/emergency_stop", self._on_emergency_stop)
         self._publish_mode()
 
     def activate(self) -> None:

@@ -103,9 +103,9 @@ def write_camera_parameters(drive: ReplayDrive, directory: Path) -> Path:
         raise MimicError(f"cameras: {', '.join(topics.values())} are raw and compressed pictures; the camera node takes one kind")
     crops = {name: source.crop for name, source in sources.items() if source.crop}
     content = load_yaml(config_dir() / "nodes" / "camera_node.yaml")
-    content["camera_node"]["ros__parameters"] |= {
-        "topics": [f"{name}={topic}" for name, topic in topics.items()],
-        "info_topics": [f"{name}={source.camera_info}" for name, source in sources.items() if source.camera_info] or [""],
+    content["/**"]["ros__parameters"] |= {
+        "topics": [f"{name}={topic.lstrip('/')}" for name, topic in topics.items()],
+        "info_topics": [f"{name}={source.camera_info.lstrip('/')}" for name, source in sources.items() if source.camera_info] or [""],
         "crops": [f"{name}={c.left_px},{c.top_px},{c.width_px},{c.height_px}" for name, c in crops.items()] or [""],
         "transport": kinds.pop(),
         "sync_tolerance_s": drive.topic_map.sync_tolerance_s,
