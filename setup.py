@@ -14,6 +14,7 @@ PACKAGES = ["mimic_contracts", "perception", "e2e_planner", "vehicle_interface",
 NODES = {
     "camera_node": "perception.camera_node:main",
     "planner_node": "e2e_planner.planner_node:main",
+    "route_node": "e2e_planner.route_node:main",
     "vehicle_interface_node": "vehicle_interface.vehicle_interface_node:main",
     "supervisor_node": "vehicle_interface.supervisor_node:main",
     "teleop_node": "vehicle_interface.teleop_node:main",

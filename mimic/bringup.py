@@ -33,6 +33,7 @@ from mimic_contracts.vehicle import load_vehicle
 EXECUTABLES = {
     "camera_node": "perception.camera_node",
     "planner_node": "e2e_planner.planner_node",
+    "route_node": "e2e_planner.route_node",
     "vehicle_interface_node": "vehicle_interface.vehicle_interface_node",
     "supervisor_node": "vehicle_interface.supervisor_node",
     "teleop_node": "vehicle_interface.teleop_node",
@@ -43,6 +44,7 @@ EXECUTABLES = {
     "lifecycle_manager_node": "mimic.lifecycle_manager_node",
 }
 MOVES_A_VEHICLE = ("vehicle_interface_node", "command_timeout_node")
+NO = ("", "false")  # of a condition
 GRACE_S = 5.0  # after SIGINT, and again after SIGTERM
 RESPAWN_S = 1.0  # from the end of a process that is started again to its start
 OWN_TOPICS = ("planning/route_command", "planning/route", "planning/trajectory", "vehicle/mode", "supervisor/verdict", "diagnostics")  # recorded, too
@@ -77,9 +79,9 @@ OF_A_FLEET = {
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessSpec:
-    """One process with everything substituted. when, unless: it is started only if the one is 'true' and the other is not;
-    ends_all: its end ends the bring-up; respawns: after its end it is started again, and the lifecycle manager activates it:
-    only what can't move a vehicle by coming back."""
+    """One process with everything substituted. when, unless: it is started only if the one says something ('false' and nothing do
+    not) and the other doesn't; ends_all: its end ends the bring-up; respawns: after its end it is started again, and the
+    lifecycle manager activates it: only what can't move a vehicle by coming back."""
 
     executable: str
     name: str
@@ -87,7 +89,7 @@ class ProcessSpec:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     remaps: Mapping[str, str] = field(default_factory=dict)
     when: str = "true"
-    unless: str = "false"
+    unless: str = ""
     ends_all: bool = False
     respawns: bool = False
     namespace: str = "/"
@@ -158,8 +160,8 @@ class Table:
         of_vehicle = vehicle_values(values["vehicle"]) if "vehicle" in values else {}
         processes = [{**self._substituted(process, values, of_vehicle), "namespace": namespace} for process in self.processes]
         specs = [build(ProcessSpec, process, f"{self.name}: processes") for process in processes]
-        started = [spec for spec in specs if spec.when == "true" and spec.unless != "true"]
-        return [_manages_started(spec, started) for spec in started]
+        started = [spec for spec in specs if spec.when not in NO and spec.unless in NO]
+        return [_only_started(spec, started) for spec in started]
 
     def environment(self, given: Mapping[str, str]) -> dict[str, str]:
         """The environment of its processes for these argument values; raises UsageError on a domain that there is not."""
@@ -226,14 +228,16 @@ def _typed(name: str, text: str, default: str) -> bool | int | float | str:
         raise UsageError(f"{name}: is '{text}', must be {'a whole number' if kind is int else 'a number'}, as {default}") from error
 
 
-def _manages_started(spec: ProcessSpec, started: Sequence[ProcessSpec]) -> ProcessSpec:
-    """The lifecycle manager manages what is started, not what a condition left out, and looks after what may be started again."""
-    if spec.executable != "lifecycle_manager_node":
-        return spec
-    names = {other.name for other in started}
-    managed = [name for name in spec.parameters["node_names"] if name in names]
-    respawned = [other.name for other in started if other.respawns]
-    return replace(spec, parameters={**spec.parameters, "node_names": managed, "respawned_names": respawned or [""]})
+def _only_started(spec: ProcessSpec, started: Sequence[ProcessSpec]) -> ProcessSpec:
+    """The lifecycle manager manages, and the supervisor watches, what is started, not what a condition left out; the manager also
+    looks after what may be started again."""
+    parameters = dict(spec.parameters)
+    if "node_names" in parameters:
+        names = {other.name for other in started}
+        parameters["node_names"] = [name for name in parameters["node_names"] if name in names]
+    if spec.executable == "lifecycle_manager_node":
+        parameters["respawned_names"] = [other.name for other in started if other.respawns] or [""]
+    return replace(spec, parameters=parameters)
 
 
 class Bringup:

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from mimic_contracts.navigation import POINT_EVERY_M
 from mimic_contracts.observation import ROUTE_POINTS
 from mimic_sim.routing import Way
 
-POINT_EVERY_M = 30.0
 ERROR_M = 2.0  # standard deviation along each axis, of each point by itself
 NAVIGATION_SALT = 11
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from mimic_contracts.errors import ContractError, MimicError
 from mimic_contracts.motion import wrap_angle
+from mimic_contracts.navigation import Manoeuvre, command_at
 from mimic_sim.road_network import LINE_STEP_M, Lane, Line, RoadNetwork
 
-ANNOUNCED_M = 50.0  # ahead of a junction
 TURN_RAD = np.radians(30.0)  # a smaller change of direction in a junction is straight on
 TURNAROUND_RAD = np.radians(150.0)  # no car gets round it in one go
 CORNER_M = 1.0  # over which the corners of a town's lanes are rounded: 6 cm inside a bend of 8 m
@@ -22,15 +22,6 @@ LENGTH_TOLERANCE = 0.2
 TIGHTEST_1PM = 0.17  # over some metres, of bends that a car takes inside its lane
 TRIES = 50
 NEAR_M = 15.0  # of line on either side, in which a car that was there a tick ago is looked for
-
-
-@dataclass(frozen=True, kw_only=True)
-class Manoeuvre:
-    """What is done in one junction, between two stations of a way: left, right or straight."""
-
-    start_m: float
-    end_m: float
-    command: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +62,7 @@ class Way:
 
     def command_at(self, station_m: float) -> str:
         """The route command of ROUTE_COMMANDS: of the junction that the car is in or nears, else follow."""
-        ahead = (m.command for m in self.manoeuvres if m.start_m - ANNOUNCED_M <= station_m < m.end_m)
-        return next(ahead, "follow")
+        return command_at(self.manoeuvres, station_m)
 
 
 def closed_way(network: RoadNetwork, lane_id: str) -> Way:

@@ -106,11 +106,11 @@ def text(value: str, topic: str = ROUTE) -> tuple[str, str, Any]:
     return topic, "std_msgs/msg/String", STORE.types["std_msgs/msg/String"](data=value)
 
 
-def odometry(stamp_ns: int, *, x_m: float, yaw_rad: float, speed_mps: float, yaw_rate_radps: float) -> tuple[str, str, Any]:
+def odometry(stamp_ns: int, *, x_m: float, y_m: float = 0.0, yaw_rad: float, speed_mps: float = 0.0, yaw_rate_radps: float = 0.0) -> tuple[str, str, Any]:
     t = STORE.types
     vector, point = t["geometry_msgs/msg/Vector3"], t["geometry_msgs/msg/Point"]
     rotation = t["geometry_msgs/msg/Quaternion"](x=0.0, y=0.0, z=float(np.sin(yaw_rad / 2)), w=float(np.cos(yaw_rad / 2)))
-    pose = t["geometry_msgs/msg/Pose"](position=point(x=x_m, y=0.0, z=0.0), orientation=rotation)
+    pose = t["geometry_msgs/msg/Pose"](position=point(x=x_m, y=y_m, z=0.0), orientation=rotation)
     twist = t["geometry_msgs/msg/Twist"](linear=vector(x=speed_mps, y=0.0, z=0.0), angular=vector(x=0.0, y=0.0, z=yaw_rate_radps))
     message = t["nav_msgs/msg/Odometry"](
         header=header(stamp_ns),

@@ -13,6 +13,7 @@ import yaml
 from bag_tools.record_parameters import RecordParameters
 from bag_tools.replay_parameters import ReplayParameters
 from e2e_planner.planner_parameters import PlannerParameters
+from e2e_planner.route_parameters import RouteParameters
 from mimic.bringup import EXECUTABLES, ProcessSpec, Table, child_environment, own_domain_id
 from mimic.commands.up import key_values
 from mimic.lifecycle_manager_parameters import LifecycleManagerParameters
@@ -29,6 +30,7 @@ from vehicle_interface.vehicle_interface_parameters import VehicleInterfaceParam
 PARAMETERS = {
     "camera_node": CameraParameters,
     "planner_node": PlannerParameters,
+    "route_node": RouteParameters,
     "vehicle_interface_node": VehicleInterfaceParameters,
     "supervisor_node": SupervisorParameters,
     "teleop_node": TeleopParameters,

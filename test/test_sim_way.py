@@ -16,6 +16,7 @@ from mimic.commands import drive as drive_command
 from mimic.commands import sim as sim_command
 from mimic_contracts.errors import ContractError, MimicError
 from mimic_contracts.motion import points_to_frame
+from mimic_contracts.navigation import ANNOUNCED_M
 from mimic_contracts.observation import ROUTE_POINTS
 from mimic_contracts.rig import load_rig
 from mimic_sim import engine
@@ -25,7 +26,7 @@ from mimic_sim.drive_score import score_route
 from mimic_sim.navigation import Navigation
 from mimic_sim.road_network import RoadNetwork, smooth_open
 from mimic_sim.route_spec import RouteSpec
-from mimic_sim.routing import ANNOUNCED_M, RUN_OUT_M, closed_way, open_way, random_way, shortest_way
+from mimic_sim.routing import RUN_OUT_M, closed_way, open_way, random_way, shortest_way
 from mimic_sim.world import COMPLETED, OFF_ROAD, Simulation, World, build_world, world_on
 
 RIG = load_rig("mono")
