@@ -89,7 +89,7 @@ def test_what_moves_a_vehicle_is_never_started_again(tmp_path):
             ProcessSpec(executable=executable, name="n", respawns=True)
     respawned = {name: [p["name"] for p in Table.load(name).processes if p.get("respawns")] for name in TABLES}
     drives = ["teleop_node"]
-    everything = ["camera_node", "planner_node", "record_node"]
+    everything = ["camera_node", "planner_node", "route_node", "record_node"]
     assert {name: names for name, names in respawned.items() if names} == {
         "drive": drives, "fleet": drives, "teleop": drives, "record": ["record_node"], "shadow": everything
     }  # fmt: skip
