@@ -16,7 +16,7 @@ from e2e_planner.recipe import EGO_SCALES, Network, Recipe, route_inputs
 from e2e_planner.views import WAY, FlatView, RoadView, TrafficView, flat_tokens
 from mimic_contracts.action_spec import STEERING_ONLY
 from mimic_contracts.rig import Rig
-from perception.encoder import Encoder, EncoderConfig
+from perception.encoder import Encoder, EncoderConfig, centred
 from perception.heads import NECK_STAGES, Neck, PictureHeads
 from perception.points import Points, point_values, road_users
 from perception.situation import LEAD, LEAD_VALUES, SPOKEN_VALUES, RoadHead, lead_answers, metres, spoken
@@ -88,9 +88,10 @@ class PlannerNetwork(nn.Module):
         assert self.neck is not None
         tokens, fine, said = [], [], []
         for camera, picture in enumerate(pictures):
-            pyramid = self.encoder.pyramid(picture, camera)
+            pixels = centred(picture)
+            pyramid = self.encoder.pyramid(pixels, camera)
             tokens.append(self.neck.tokens(pyramid, camera))
-            fine.append(self.neck.fine(picture, pyramid, tokens[-1], camera))
+            fine.append(self.neck.fine(pixels[:, :3], pyramid, tokens[-1], camera))
             said.append(self.picture_heads(fine[-1], camera))
         return flat_tokens(tokens, self.points(pictures, fine, said)), said
 

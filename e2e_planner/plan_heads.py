@@ -32,11 +32,12 @@ def curvature_at(curvature: Tensor, arc_m: Tensor) -> Tensor:
 
 
 def bicycle(curvature: Tensor, arc_m: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """A bicycle along curvature (..., J) at STATIONS_M: x, y, yaw and curvature, each (..., T), at arc lengths (..., T)."""
+    """A bicycle along curvature (..., J) at STATIONS_M: x, y, yaw and curvature, each (..., T), at arc lengths (..., T). The dimensions
+    before the last may spread over each other."""
     kappa = curvature_at(curvature, arc_m)
     step = arc_m[..., 1:] - arc_m[..., :-1]
     turn = (kappa[..., 1:] + kappa[..., :-1]) / 2.0 * step
-    zero = torch.zeros_like(arc_m[..., :1])
+    zero = torch.zeros_like(kappa[..., :1])
     yaw = torch.cat([zero, turn.cumsum(-1)], -1)
     middle = yaw[..., :-1] + turn / 2.0
     x = torch.cat([zero, (step * middle.cos()).cumsum(-1)], -1)
@@ -99,11 +100,9 @@ class PathSpeedHead(nn.Module):
 
     def plans(self, outputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """All pairs of path and profile: plans (N, P·S, T, C) in the spec's channels, logits (N, P·S)."""
-        paths, profiles = outputs["curvature"].shape[1], outputs["speed"].shape[1]
-        speed = outputs["speed"][:, None].expand(-1, paths, -1, -1)
-        curvature = outputs["curvature"][:, :, None].expand(-1, -1, profiles, -1)
-        x, y, yaw, kappa = bicycle(curvature, self.arc_of(speed))
-        plans = torch.stack([x, y, yaw, speed, self.acceleration_of(speed), kappa], -1).flatten(1, 2)
+        speed = outputs["speed"][:, None]
+        x, y, yaw, kappa = bicycle(outputs["curvature"][:, :, None], self.arc_of(speed))
+        plans = torch.stack([x, y, yaw, speed.expand_as(x), self.acceleration_of(speed).expand_as(x), kappa], -1).flatten(1, 2)
         logits = outputs["path_logits"].log_softmax(-1)[:, :, None] + outputs["speed_logits"].log_softmax(-1)[:, None]
         return plans, logits.flatten(1)
 

@@ -110,7 +110,8 @@ class TrafficView(nn.Module):
 
     def forward(self, users: Tensor, recalled: Tensor, lane_m: Tensor, told: Tensor, way: Tensor) -> dict[str, Tensor]:
         """See the class."""
-        memory = torch.cat([self.meet(along_lane(users, lane_m)), self.recall(along_lane(recalled, lane_m))], 1)
+        now, then = along_lane(torch.cat([users, recalled], 1), lane_m).split([users.shape[1], recalled.shape[1]], 1)
+        memory = torch.cat([self.meet(now), self.recall(then)], 1)
         heard = self.hear(told)
         queries = torch.stack([heard + self.way(way), heard, heard], 1)
         return self.look(memory, torch.cat([users[..., SCORE], recalled[..., SCORE]], 1), queries)

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, batch_norm, normalize, pad
+from torch.nn.functional import avg_pool2d, batch_norm, pad
 
 CORRELATION_ROWS = 1  # searched above and below: between two pictures a car's camera turns and rolls little
 
@@ -116,22 +116,30 @@ class Correlation(nn.Module):
 
     def forward(self, now: Tensor, before: Tensor, camera: int) -> Tensor:
         """The stem's (N, C, H, W) twice → (N, channels, H/2, W/2)."""
-        here, there = (normalize(avg_pool2d(x, 2).permute(0, 2, 3, 1).contiguous(), dim=-1) for x in (now, before))
+        here, there = (unit_vectors(avg_pool2d(x, 2), dim=1) for x in (now, before))
         return torch.relu(self.norm(self.join(self.compare(here, there)).permute(0, 3, 1, 2).contiguous(), camera))
 
     def compare(self, now: Tensor, before: Tensor) -> Tensor:
-        """Unit descriptors (N, H, W, D) twice → (N, H, W, places): cosine of each with the earlier ones around it, from the
+        """Unit descriptors (N, D, H, W) twice → (N, H, W, places): cosine of each with the earlier ones around it, from the
         upper left to the lower right; zero beyond the edge."""
-        height, width = now.shape[1:3]
-        before = pad(before, (0, 0, self.cells, self.cells, CORRELATION_ROWS, CORRELATION_ROWS)).transpose(2, 3)
-        rows = [now @ before[:, v : v + height] for v in range(2 * CORRELATION_ROWS + 1)]  # (N, H, W, W + 2 · cells): all of a row
-        return torch.cat([self._around(row, width) for row in rows], -1)
+        height, width = now.shape[2:]
+        sideways = 2 * self.cells
+        lines = pad(now, (0, sideways + 1)).permute(0, 2, 3, 1).contiguous()  # (N, H, W + sideways + 1, D)
+        before = pad(before, (self.cells, self.cells, CORRELATION_ROWS, CORRELATION_ROWS)).transpose(1, 2).contiguous()
+        # Cosines of a row's places with all W + sideways places of the earlier row. Read with one more a line, each line begins one
+        # further on: at the first of those around it. The lines beyond the row's end are there for the numbers to come out even.
+        rows = [(lines @ before[:, v : v + height]).reshape(-1, height, width + sideways, width + sideways + 1) for v in range(2 * CORRELATION_ROWS + 1)]
+        return torch.cat([row[..., : sideways + 1] for row in rows], -1)[:, :, :width]
 
-    def _around(self, row: Tensor, width: int) -> Tensor:
-        """(N, H, W, W + 2 · cells) → (N, H, W, 2 · cells + 1): of each place those around it. Read with one more a line, each line
-        begins one further on."""
-        skewed = pad(row.flatten(2), (0, width)).unflatten(2, (width, width + 2 * self.cells + 1))
-        return skewed[..., : 2 * self.cells + 1]
+
+def centred(pictures: Tensor) -> Tensor:
+    """Pictures about zero; how large they are is the stem's normalisation's business."""
+    return pictures - 128.0
+
+
+def unit_vectors(x: Tensor, *, dim: int) -> Tensor:
+    """x over its length along dim; as torch's normalize, which spreads the lengths over memory before it divides."""
+    return x / x.norm(dim=dim, keepdim=True).clamp(min=1e-12)
 
 
 class Encoder(nn.Module):
@@ -149,16 +157,15 @@ class Encoder(nn.Module):
 
     def forward(self, pictures: Tensor, camera: int = 0) -> Tensor:
         """See the class; camera: which of those that share it took the pictures."""
-        return self.pyramid(pictures, camera)[-1]
+        return self.pyramid(centred(pictures), camera)[-1]
 
-    def pyramid(self, pictures: Tensor, camera: int = 0) -> tuple[Tensor, ...]:
-        """The features of every stage from the second on: (N, widths[i], H/2^(i+1), W/2^(i+1)), the finest first."""
-        centred = pictures - 128.0  # how large they are is the stem's normalisation's business
+    def pyramid(self, pixels: Tensor, camera: int = 0) -> tuple[Tensor, ...]:
+        """Pictures, `centred` → the features of every stage from the second on: (N, widths[i], H/2^(i+1), W/2^(i+1)), the finest first."""
         if self.correlation is None:
-            last = torch.relu(self.stem(centred, camera))
+            last = torch.relu(self.stem(pixels, camera))
             moved = None
         else:
-            now, before = (self.stem(picture, camera) for picture in centred.split(3, dim=1))
+            now, before = self.stem(pixels[:, :3], camera), self.stem(pixels[:, 3:], camera)
             last = torch.relu(now)
             # What the stem looks for is learned from what it sees now, which takes half the time, where it is not for motion alone.
             moved = self.correlation(now, before, camera) if self._motion_alone else self.correlation(now.detach(), before.detach(), camera)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import conv2d, interpolate
 
 from mimic_contracts.labels import LABEL_STRIDE, SEMANTIC_CLASSES
 from mimic_contracts.scene import AGENT_KINDS
@@ -39,12 +39,12 @@ class Neck(nn.Module):
         sixteenth, last = pyramid[-2:]
         return torch.relu(self.mixes[0](self.sides[0](sixteenth) + grown(self.coarse(last), sixteenth), camera))
 
-    def fine(self, pictures: Tensor, pyramid: Sequence[Tensor], tokens: Tensor, camera: int) -> Tensor:
-        """What the heads for each place look at. The newest picture's own pixels are among it: what colour a lamp has is lost on
-        the way to what kind of thing it is."""
+    def fine(self, newest: Tensor, pyramid: Sequence[Tensor], tokens: Tensor, camera: int) -> Tensor:
+        """What the heads for each place look at. The newest picture's own pixels (N, 3, H, W), `centred`, are among it: what colour
+        a lamp has is lost on the way to what kind of thing it is."""
         quarter, eighth = pyramid[-4], pyramid[-3]
         mixed = torch.relu(self.mixes[1](self.sides[1](eighth) + grown(tokens, eighth), camera))
-        pixels = self.pixels(pictures[:, :3] / 64.0 - 2.0)
+        pixels = conv2d(newest, self.pixels.weight / 64.0, self.pixels.bias, LABEL_STRIDE)
         return torch.relu(self.mixes[2](self.sides[2](quarter) + pixels + grown(mixed, quarter), camera))
 
 

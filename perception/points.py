@@ -6,6 +6,7 @@ or green. The planner listens to a point in the measure in which there is someth
 they are along the lane that the vehicle follows (`along_lane`), which is what matters of them.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -13,12 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import max_pool2d, normalize
+from torch.nn.functional import max_pool2d
 
 from mimic_contracts.labels import CLASS_INDEX, LABEL_STRIDE, LAMP_CLASSES
 from mimic_contracts.rig import Rig
 from mimic_contracts.scene import AGENT_KINDS
 from perception.agent_boxes import ASIDE, BOX_VALUES, DEPTH, FACING, FARTHEST_M, NEAREST_M, SPEED, TYPICAL_DEPTH_M, TYPICAL_PX, TYPICAL_SPEED_MPS
+from perception.encoder import unit_vectors
 from perception.heads import FINE_CHANNELS
 from perception.road_users import AHEAD, BOX, PLACE, ROAD_USER_VALUES, ROAD_USERS, TYPICAL_PLACE_M
 
@@ -82,13 +84,13 @@ class Points(nn.Module):
     def forward(self, pictures: Sequence[Tensor], fine: Sequence[Tensor], said: Sequence[Mapping[str, Tensor]]) -> Tensor:
         """Of each camera its pictures (N, 3 or more, H, W), the newest first, fine features (N, FINE_CHANNELS, h, w) and what the
         heads say of them → (N, len(GROUPS), point_values)."""
-        scores = torch.cat([tops(heads).flatten(2) for heads in said], 2)  # (N, groups, places)
-        kinds, boxes = (torch.cat([heads[name].detach().float().flatten(2) for heads in said], 2) for name in ("heat", "boxes"))
+        heat, boxes, classes = (torch.cat([heads[name].detach().float().flatten(2) for heads in said], 2) for name in ("heat", "boxes", "semantic"))
         features = torch.cat([f.float().flatten(2) for f in fine], 2)
+        scores = tops(clearness(heat, classes), [f.shape[2:] for f in fine])  # (N, groups, places)
         found = [scores[:, group].topk(count, dim=1) for group, count in enumerate(POINTED_AT.values())]
         score, place = (torch.cat(parts, 1) for parts in zip(*found, strict=True))  # (N, K)
-        values = torch.cat([kinds.sigmoid(), boxes.clamp(-MAX_VALUE, MAX_VALUE), features], 1)
-        values = values.gather(2, place[:, None].expand(-1, values.shape[1], -1)).transpose(1, 2)
+        kinds, boxes, features = (values.gather(2, place[:, None].expand(-1, values.shape[1], -1)) for values in (heat, boxes, features))
+        values = torch.cat([kinds.sigmoid(), boxes.clamp(-MAX_VALUE, MAX_VALUE), features], 1).transpose(1, 2)
         posed = self._posed(values[..., len(AGENT_KINDS) : len(AGENT_KINDS) + BOX_VALUES], self.geometry[place])
         pixels = torch.cat([p[:, :3].flatten(2) for p in pictures], 2)
         within = self.widths[place][..., None] * self.down + self.across  # (N, K, pixels)
@@ -106,20 +108,24 @@ class Points(nn.Module):
         depth_m = (TYPICAL_DEPTH_M * boxes[..., DEPTH].exp()).clamp(NEAREST_M, FARTHEST_M)
         left_m = -depth_m * (right + TYPICAL_PX * per_px * boxes[..., ASIDE])
         ray_m = torch.stack([cos * depth_m - sin * left_m, sin * depth_m + cos * left_m], 2)
-        ray, facing = normalize(ray_m, dim=2), normalize(boxes[..., FACING], dim=2)
+        ray, facing = unit_vectors(ray_m, dim=2), unit_vectors(boxes[..., FACING], dim=2)
         (x, y), (s, c) = ray.unbind(2), facing.unbind(2)
         at_m = torch.stack([x_m, y_m], 2) + ray_m
         return torch.cat([at_m / TYPICAL_PLACE_M, torch.stack([c * x - s * y, s * x + c * y], 2)], 2)
 
 
-def tops(heads: Mapping[str, Tensor]) -> Tensor:
-    """(N, groups, h, w) how clearly a camera's heads see each group at a place; 0 where they see it clearly more so beside it."""
-    heat, classes = heads["heat"].detach().float(), heads["semantic"].detach().float()
+def clearness(heat: Tensor, classes: Tensor) -> Tensor:
+    """(N, groups, places) how clearly each group is seen, by the heads' logits (N, kinds, places) and (N, classes, places)."""
     powers = (classes - classes.amax(1, keepdim=True)).exp()  # a softmax over what is not the last axis is slow in ONNX Runtime
     lamps, sign = (powers[:, wanted].sum(1, keepdim=True) / powers.sum(1, keepdim=True) for wanted in (LAMPS, SIGN))
-    scores = torch.cat([heat.amax(1, keepdim=True).sigmoid(), lamps, sign], 1)
-    beside = max_pool2d(scores, 3, stride=1, padding=1) - scores
-    return torch.relu(scores - LEAST_SCORE - STEEPNESS * beside)
+    return torch.cat([heat.amax(1, keepdim=True).sigmoid(), lamps, sign], 1)
+
+
+def tops(scores: Tensor, sizes: Sequence[tuple[int, ...]]) -> Tensor:
+    """Scores (N, groups, places) of cameras with these heights and widths; 0 where a group is seen clearly more so beside it."""
+    maps = [of.unflatten(2, size) for of, size in zip(scores.split([math.prod(size) for size in sizes], 2), sizes, strict=True)]
+    highest = torch.cat([max_pool2d(of, 3, stride=1, padding=1).flatten(2) for of in maps], 2)
+    return torch.relu(scores - LEAST_SCORE - STEEPNESS * (highest - scores))
 
 
 def road_users(seen: Values, cameras: int) -> Values:
@@ -133,7 +139,7 @@ def along_lane(users: Tensor, lane_m: Tensor) -> Tensor:
     to its middle, 0 to 1; its heading and its velocity, along the lane and to the left."""
     at_m, ahead = TYPICAL_PLACE_M * users[..., PLACE], users[..., AHEAD]
     origin = torch.zeros_like(lane_m[:, :1])
-    last = lane_m[:, -1:] + BEYOND_M * normalize(lane_m[:, -1:] - lane_m[:, -2:-1], dim=2)
+    last = lane_m[:, -1:] + BEYOND_M * unit_vectors(lane_m[:, -1:] - lane_m[:, -2:-1], dim=2)
     line = torch.cat([origin - origin.new_tensor([BEHIND_M, 0.0]), origin, lane_m, last], 1)
     step = line[:, 1:] - line[:, :-1]
     length = step.norm(dim=2).clamp(min=1e-3)
@@ -145,9 +151,9 @@ def along_lane(users: Tensor, lane_m: Tensor) -> Tensor:
     nearest = apart.argmin(2, keepdim=True)
     begin = length.cumsum(1) - length - BEHIND_M
     station, offset, share = (values.gather(2, nearest)[..., 0] for values in (on + begin[:, None], side, on / length[:, None]))
-    bends = torch.cat([unit[:, :1], normalize(unit[:, 1:] + unit[:, :-1], dim=2), unit[:, -1:]], 1)  # the direction where parts meet:
+    bends = torch.cat([unit[:, :1], unit_vectors(unit[:, 1:] + unit[:, :-1], dim=2), unit[:, -1:]], 1)  # the direction where parts meet:
     before, after = (bend.gather(1, nearest.expand(-1, -1, 2)) for bend in (bends[:, :-1], bends[:, 1:]))
-    along = normalize(torch.lerp(before, after, share[..., None]), dim=2)  # the same for whoever is nearest to two parts alike
+    along = unit_vectors(torch.lerp(before, after, share[..., None]), dim=2)  # the same for whoever is nearest to two parts alike
     heading = torch.stack([(ahead * along).sum(2), along[..., 0] * ahead[..., 1] - along[..., 1] * ahead[..., 0]], 2)
     speed = TYPICAL_SPEED_MPS / TYPICAL_MPS * users[..., BOX][..., SPEED, None]
     place = [station / TYPICAL_STATION_M, (offset / TYPICAL_OFFSET_M).clamp(-FAR_OFFSETS, FAR_OFFSETS), torch.exp(-((offset / LANE_M) ** 2))]

@@ -7,7 +7,7 @@ pytest.importorskip("torch", reason="torch is not installed: pip install 'mimic_
 import torch
 from torch.nn.functional import normalize
 
-from perception.encoder import Correlation, Encoder, EncoderConfig
+from perception.encoder import Correlation, Encoder, EncoderConfig, centred
 
 STACKED, COMPARED = EncoderConfig(), EncoderConfig(correlation_cells=6)
 MOTION = EncoderConfig(correlation_cells=6, motion_alone=True)
@@ -84,8 +84,8 @@ def test_it_is_small():
 @pytest.mark.parametrize(("down", "right"), [(0, 0), (0, 4), (0, -6), (1, 2), (-1, -1)])
 def test_correlation_finds_where_the_picture_was(down, right):
     cells = 6
-    before = normalize(torch.randn(1, 20, 30, 16, generator=torch.Generator().manual_seed(0)), dim=-1)
-    now = torch.roll(before, (-down, -right), dims=(1, 2))
+    before = normalize(torch.randn(1, 16, 20, 30, generator=torch.Generator().manual_seed(0)), dim=1)
+    now = torch.roll(before, (-down, -right), dims=(2, 3))
     cosines = Correlation(16, cells, 1).compare(now, before)[0, 2:-2, 8:-8]
     assert (cosines.argmax(-1) == (down + 1) * (2 * cells + 1) + right + cells).all()
     torch.testing.assert_close(cosines.amax(-1), torch.ones(cosines.shape[:2]))
@@ -93,7 +93,7 @@ def test_correlation_finds_where_the_picture_was(down, right):
 
 def test_correlation_sees_nothing_beyond_the_edge():
     cells = 2
-    ones = normalize(torch.ones(1, 3, 4, 16), dim=-1)
+    ones = normalize(torch.ones(1, 16, 3, 4), dim=1)
     cosines = Correlation(16, cells, 1).compare(ones, ones)[0].unflatten(-1, (3, 2 * cells + 1))
     for v, u in ((0, 0), (1, 2), (2, 3)):
         seen = [[float(0 <= v + dv < 3 and 0 <= u + du < 4) for du in range(-cells, cells + 1)] for dv in (-1, 0, 1)]
@@ -109,6 +109,6 @@ def test_with_motion_alone_a_picture_means_nothing_but_where_it_moved():
     encoder, one, other = make(MOTION).eval(), pictures(1, 3), pictures(1, 3, seed=1)
     still, stranger = (encoder(torch.cat(pair, 1)) for pair in ((one, one), (one, other)))
     assert not torch.allclose(still, stranger, atol=1e-3)
-    assert len(encoder.pyramid(torch.cat((one, one), 1))) == 4
+    assert len(encoder.pyramid(centred(torch.cat((one, one), 1)))) == 4
     with pytest.raises(ValueError, match="motion_alone: is true, but correlation_cells is 0"):
         EncoderConfig(motion_alone=True)
