@@ -1,12 +1,12 @@
 """Latency from the publication of a camera picture to the publication of the actuation it leads to, in real time at 20 Hz.
 
-    python benchmarks/latency.py --policy out/demo/run           about 30 s; figures on stdout as JSON
+    python benchmarks/latency.py --policy out/demo/run                    about 30 s; figures on stdout as JSON
+    python benchmarks/latency.py --policy out/demo/run --seconds 600      ten minutes
+    python benchmarks/latency.py --policy RUN --trace out/trace && mimic trace out/trace        where the time goes
 
-Simulator, camera node, planner node and vehicle interface run as processes of their own. Publication times are DDS
-source timestamps, so that this process's own delays don't count. The actuation of a picture is the first command that
-is published after the plan with the picture's stamp has reached a subscriber; with a timer at 50 Hz in the vehicle
-interface that includes up to 20 ms of waiting. In the same run three bare relays pass the same picture on, answer it
-with a trajectory, and that with a twist: the price of three hops in Python, without any work.
+Simulator, camera node, planner node, supervisor and vehicle interface run as processes of their own, and their traces say when what
+was published. In the same run three bare relays pass the same picture on, answer it with a trajectory, and that with a twist: the
+price of three hops in Python, without any work; theirs are DDS source timestamps, so that this process's own delays don't count.
 """
 
 import argparse
@@ -14,9 +14,10 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from bisect import bisect_right
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import rclpy
@@ -26,11 +27,13 @@ from sensor_msgs.msg import Image
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from mimic.bringup import child_environment, start
+from mimic.trace_table import whole_way_ms
 from mimic_contracts.action_spec import CAR
 from mimic_contracts.ros_conversions import stamp_to_ns
 from mimic_contracts.ros_lifecycle import RELIABLE_QOS, SENSOR_QOS
+from mimic_contracts.stage_trace import read_trace
 
-PICTURE_TOPIC, PLAN_TOPIC, COMMAND_TOPIC = "/camera/front/image_raw", "/planning/trajectory", "/vehicle/command"
+PICTURE_TOPIC = "/camera/front/image_raw"
 WARM_UP_S = 3.0
 START_S = 60.0
 
@@ -58,52 +61,37 @@ def relay(role: str) -> None:
 
 
 class Observer:
-    """Notes when what was published, by stamp."""
+    """Notes when the picture and the relays' answer to it were published, by stamp."""
 
     def __init__(self) -> None:
         self.node = rclpy.create_node("latency_observer")
         self.pictures: dict[int, int] = {}
-        self.plans: dict[int, int] = {}  # when a subscriber had it
-        self.commands: list[int] = []
         self.relayed: dict[int, int] = {}
 
         def on_picture(message: Image, info: dict[str, int]) -> None:
             self.pictures[stamp_to_ns(message.header.stamp)] = info["source_timestamp"]
 
-        def on_plan(message: JointTrajectory, info: dict[str, int]) -> None:
-            self.plans[stamp_to_ns(message.header.stamp)] = info["received_timestamp"]
-
-        def on_command(message: TwistStamped, info: dict[str, int]) -> None:
-            self.commands.append(info["source_timestamp"])
-
         def on_relayed(message: TwistStamped, info: dict[str, int]) -> None:
             self.relayed[stamp_to_ns(message.header.stamp)] = info["source_timestamp"]
 
         self.node.create_subscription(Image, PICTURE_TOPIC, on_picture, SENSOR_QOS)
-        self.node.create_subscription(JointTrajectory, PLAN_TOPIC, on_plan, RELIABLE_QOS)
-        self.node.create_subscription(TwistStamped, COMMAND_TOPIC, on_command, RELIABLE_QOS)
         self.node.create_subscription(TwistStamped, "/relay/command", on_relayed, RELIABLE_QOS)
 
-    def latencies_ms(self) -> tuple[np.ndarray, np.ndarray]:
-        """(N,) of the nodes and (M,) of the relays, without the first WARM_UP_S."""
-        begin = min(self.pictures.values()) + WARM_UP_S * 1e9
-        commands = sorted(self.commands)
-        ours = []
-        for stamp, published_ns in self.pictures.items():
-            if published_ns < begin or stamp not in self.plans:
-                continue
-            index = bisect_right(commands, self.plans[stamp])
-            if index < len(commands):
-                ours.append((commands[index] - published_ns) / 1e6)
-        bare = [(ended - self.pictures[stamp]) / 1e6 for stamp, ended in self.relayed.items() if self.pictures.get(stamp, 0) > begin]
-        return np.array(ours), np.array(bare)
+    @property
+    def begin_ns(self) -> int:
+        """Stamp of the first picture after the warm-up."""
+        return min(self.pictures) + round(WARM_UP_S * 1e9)
+
+    def relayed_ms(self) -> np.ndarray:
+        """(N,) of the relays."""
+        return np.array([(ended - self.pictures[stamp]) / 1e6 for stamp, ended in self.relayed.items() if stamp in self.pictures and stamp >= self.begin_ns])
 
 
 def summary(name: str, latencies_ms: np.ndarray) -> dict[str, float | int]:
     """Percentiles of one chain."""
     if len(latencies_ms) == 0:
         raise SystemExit(f"{name}: nothing was measured: did the nodes come up? See the logs of the bring-up")
-    figures = {f"{name}_p{q}_ms": round(float(np.percentile(latencies_ms, q)), 2) for q in (50, 95, 99)}
+    figures = {f"{name}_p{q:g}_ms": round(float(np.percentile(latencies_ms, q)), 2) for q in (50, 95, 99, 99.9)}
     return {**figures, f"{name}_max_ms": round(float(latencies_ms.max()), 2), f"{name}_count": len(latencies_ms)}
 
 
@@ -112,6 +100,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--policy", default="constant_velocity", help="what plans; measure with the network that shall drive")
     parser.add_argument("--seconds", type=float, default=18.0, help="of driving")
+    parser.add_argument("--vehicle", default="simulator", help="simulator_quad: four cameras")
+    parser.add_argument("--trace", type=Path, help="keep the nodes' traces in this directory")
     parser.add_argument("--relay", choices=("frame", "trajectory", "command"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.relay:
@@ -123,27 +113,36 @@ def main() -> None:
     relays = [subprocess.Popen([sys.executable, __file__, "--relay", role], env=environment) for role in roles]
     rclpy.init()
     observer = Observer()
-    try:
-        arguments = {"policy": args.policy, "lockstep": "false", "route": f"{{time_limit_s: {args.seconds + WARM_UP_S}}}"}
-        with start("sim", arguments) as bringup:
-            deadline_s = time.monotonic() + START_S
-            while not observer.pictures and time.monotonic() < deadline_s:
-                rclpy.spin_once(observer.node, timeout_sec=0.1)
-            if not observer.pictures:
-                raise SystemExit(f"no picture within {START_S} s:\n{bringup.last_lines('sim_node')}")
-            deadline_s = time.monotonic() + args.seconds + WARM_UP_S
-            while time.monotonic() < deadline_s:
-                rclpy.spin_once(observer.node, timeout_sec=0.1)
-    finally:
-        for process in relays:
-            process.terminate()
-        for process in relays:
-            process.wait()
-        rclpy.try_shutdown()
-    ours, bare = observer.latencies_ms()
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = args.trace or Path(scratch)
+        try:
+            drive(observer, args, directory)
+        finally:
+            for process in relays:
+                process.terminate()
+            for process in relays:
+                process.wait()
+            rclpy.try_shutdown()
+        ours = whole_way_ms([one for path in directory.glob("*.json") for one in read_trace(path)], since_ns=observer.begin_ns)
+    asked = sum(stamp >= observer.begin_ns for stamp in observer.pictures)
     rate_hz = len(observer.pictures) / max((max(observer.pictures.values()) - min(observer.pictures.values())) / 1e9, 1e-9)
-    figures = {"policy": args.policy, "picture_rate_hz": round(rate_hz, 2), "load_average": round(os.getloadavg()[0], 1)}
-    print(json.dumps({**figures, **summary("camera_to_actuation", ours), **summary("bare_relay", bare)}, indent=2))
+    figures = {"policy": args.policy, "pictures": asked, "picture_rate_hz": round(rate_hz, 2), "load_average": round(os.getloadavg()[0], 1)}
+    print(json.dumps({**figures, **summary("camera_to_actuation", ours), **summary("bare_relay", observer.relayed_ms())}, indent=2))
+
+
+def drive(observer: Observer, args: argparse.Namespace, directory: Path) -> None:
+    """For so many seconds, and the warm-up."""
+    seconds = args.seconds + WARM_UP_S
+    arguments = {"policy": args.policy, "vehicle": args.vehicle, "lockstep": "false", "route": f"{{time_limit_s: {seconds}}}", "trace": str(directory)}
+    with start("sim", arguments) as bringup:
+        deadline_s = time.monotonic() + START_S
+        while not observer.pictures and time.monotonic() < deadline_s:
+            rclpy.spin_once(observer.node, timeout_sec=0.1)
+        if not observer.pictures:
+            raise SystemExit(f"no picture within {START_S} s:\n{bringup.last_lines('sim_node')}")
+        deadline_s = time.monotonic() + seconds
+        while time.monotonic() < deadline_s:
+            rclpy.spin_once(observer.node, timeout_sec=0.1)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ CARD_KEYS = ("contract_version", "action_spec", "rig", "rig_cameras", "has_eyes"
 class OnnxPolicy:
     """Policy of a run directory or a model.onnx with its card beside it."""
 
-    def __init__(self, path: Path, *, provider: str = "CPUExecutionProvider") -> None:
+    def __init__(self, path: Path, *, provider: str = "CPUExecutionProvider", threads: int = 1) -> None:
         model_path = path / "model.onnx" if path.is_dir() else path
         card = read_card(model_path.parent / "card.json")
         content = read_file(model_path)
@@ -37,7 +37,7 @@ class OnnxPolicy:
         self.rig_name: str | None = self._rig.name if self._has_eyes else None
         cameras = [camera.name for camera in self._rig.cameras] if self._has_eyes else []
         self._inputs = Inputs(cameras, recipe=card["recipe"], ego_scales=card["ego_scales"])
-        self._session = open_session(content, provider=provider)
+        self._session = open_session(content, provider=provider, threads=threads)
         self._names = [i.name for i in self._session.get_inputs()]
         self.reset()
 

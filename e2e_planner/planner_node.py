@@ -37,7 +37,7 @@ class PlannerNode(MimicNode):
     def configure(self) -> None:
         """Load the policy, make publishers and subscriptions."""
         p = self.parameters
-        self._policy = load_policy(p.policy, provider=p.execution_provider)
+        self._policy = load_policy(p.policy, provider=p.execution_provider, threads=p.inference_threads)
         self._rig = load_rig(p.rig)
         if self._policy.rig_name not in (None, self._rig.name):
             raise MimicError(f"policy '{p.policy}' needs rig '{self._policy.rig_name}', the node's parameter rig is '{self._rig.name}'")
@@ -107,10 +107,11 @@ class PlannerNode(MimicNode):
         except MimicError as error:
             self.get_logger().warning(f"ignored: {error}", throttle_duration_sec=5.0)
 
-    def _on_frame(self, message: Image) -> None:
+    def _on_frame(self, message: Image, info: dict[str, int]) -> None:
         if not self.is_active:
             return
         stamp_ns = stamp_to_ns(message.header.stamp)
+        self.trace.begin(stamp_ns, sent_ns=info["source_timestamp"])
         if self.parameters.lockstep and not self._assembler.is_complete(stamp_ns):
             self._waiting = message  # its odometry, or its Scene, is on its way
             return
@@ -129,7 +130,11 @@ class PlannerNode(MimicNode):
         self._last_stamp_ns = stamp_ns
         try:
             frames = {name: Frame(image=image, stamp_ns=stamp_ns) for name, image in self._rig.unpack(rgb_array(message)).items()}
-            plan = self._policy.plan(self._assembler.assemble(frames, stamp_ns=stamp_ns))
+            self.trace.mark("unpacked")
+            observation = self._assembler.assemble(frames, stamp_ns=stamp_ns)
+            self.trace.mark("assembled")
+            plan = self._policy.plan(observation)
+            self.trace.mark("inferred")
         except MimicError as error:
             self._fail(str(error), stamp_ns)
             return
@@ -137,6 +142,7 @@ class PlannerNode(MimicNode):
             self._fail(f"the policy raised {type(error).__name__}: {error}", stamp_ns)
             return
         self._trajectory_publisher.publish(plan_message(plan))
+        self.trace.end("published")
         self._plans += 1
         self._show(plan)
         now_ns = self._steady.now().nanoseconds

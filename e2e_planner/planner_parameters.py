@@ -12,6 +12,7 @@ class PlannerParameters:
     policy: str = parameter("constant_velocity", "A run directory, an .onnx file with its card, a built-in name, or module:Class.")
     rig: str = parameter("mono", "Rig file of the packed frames: a path, or a name in config/rigs.")
     execution_provider: str = parameter("CPUExecutionProvider", "ONNX Runtime's execution provider: CPU, CUDA or TensorrtExecutionProvider.")
+    inference_threads: int = parameter(1, "Processor cores for ONNX Runtime, where it computes on the CPU.", low=1, high=64)
     lockstep: bool = parameter(False, "Answer every tick of a simulator or replay, with the odometry of exactly its stamp.")
     listeners: int = parameter(1, "Lockstep: how many must listen to the trajectory before the first tick, or it may miss one of them.", low=1, high=10)
     odometry_required: bool = parameter(True, "Don't plan without odometry. False: for recordings that have none.")
@@ -23,3 +24,4 @@ class PlannerParameters:
     route_topic: str = parameter("planning/route", "nav_msgs/Path in, optional: road-level points ahead, in the odometry's frame or base_link.")
     scene_topic: str = parameter("sim/ground_truth/scene", "std_msgs/String in, a Scene as JSON, for policies that need one: only the simulator knows it.")
     trajectory_topic: str = parameter("planning/trajectory", "trajectory_msgs/JointTrajectory out.")
+    trace: str = parameter("", "Directory for a trace of when each frame passed each stage, as NAME.json; empty: none.")

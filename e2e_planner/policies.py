@@ -24,13 +24,13 @@ def perceived_run(text: str) -> Path:
     return Path(text.partition(":")[2] or models_dir() / ITS_MODEL)
 
 
-def _load_perceived(text: str = PERCEIVED, *, provider: str = "CPUExecutionProvider") -> Policy:
+def _load_perceived(text: str = PERCEIVED, *, provider: str = "CPUExecutionProvider", threads: int = 1) -> Policy:
     run = perceived_run(text)
     if not (run / "perception").is_dir():
         raise MimicError(f"{PERCEIVED}: {run} has no perception/: train one with `mimic train town …`, or name it: {PERCEIVED}:RUN")
     from e2e_planner.rule_perceived import RuleBasedPerceived  # a user's own planner needs no ONNX Runtime
 
-    return RuleBasedPerceived(run, provider=provider)
+    return RuleBasedPerceived(run, provider=provider, threads=threads)
 
 
 BUILT_IN: dict[str, Callable[[], Policy]] = {
@@ -44,17 +44,17 @@ BUILT_IN: dict[str, Callable[[], Policy]] = {
 FORMS = f"a run directory, an .onnx file with its card, module:Class, {PERCEIVED}:RUN, or one of {', '.join(BUILT_IN)}"
 
 
-def load_policy(text: str, *, provider: str = "CPUExecutionProvider") -> Policy:
-    """The planner that `text` names: FORMS. Raises MimicError with what is allowed."""
+def load_policy(text: str, *, provider: str = "CPUExecutionProvider", threads: int = 1) -> Policy:
+    """The planner that `text` names: FORMS; provider and threads: of ONNX Runtime. Raises MimicError with what is allowed."""
     if is_perceived(text):
-        return _load_perceived(text, provider=provider)
+        return _load_perceived(text, provider=provider, threads=threads)
     if text in BUILT_IN:
         return BUILT_IN[text]()
     path = Path(text)
     if path.is_dir() or path.suffix == ".onnx":
         from e2e_planner.onnx_policy import OnnxPolicy
 
-        return OnnxPolicy(path, provider=provider)
+        return OnnxPolicy(path, provider=provider, threads=threads)
     if ":" in text:
         return _load_class(text)
     raise MimicError(f"policy: '{text}' is not {FORMS}")

@@ -51,14 +51,14 @@ class Said:
 class PerceptionHeads:
     """The perception of a run directory of `mimic train`, by ONNX Runtime; raises MimicError where there is none."""
 
-    def __init__(self, run: Path, *, provider: str = "CPUExecutionProvider") -> None:
+    def __init__(self, run: Path, *, provider: str = "CPUExecutionProvider", threads: int = 1) -> None:
         path = run / FOLDER / MODEL
         card, content = _read_card(path.with_name(CARD)), read_file(path)
         self.rig = load_rig(card["rig"])
         self.figures: Mapping[str, float] = card["scores"]
         self.model_hash = hashlib.sha256(content).hexdigest()
         self._inputs = Inputs([camera.name for camera in self.rig.cameras], recipe=card["recipe"], ego_scales=EGO_SCALES)
-        self._session = open_session(content, provider=provider)
+        self._session = open_session(content, provider=provider, threads=threads)
         self._names = [i.name for i in self._session.get_inputs()]
         self._wanted = [*(f"{kind}_{camera.name}" for camera in self.rig.cameras for kind in ("heat", "boxes")), "light", "lead"]
         absent = sorted(set(self._wanted) - {o.name for o in self._session.get_outputs()})
@@ -91,12 +91,13 @@ class RuleBasedPerceived(RuleBasedOracle):
         run: Path,
         *,
         provider: str = "CPUExecutionProvider",
+        threads: int = 1,
         vehicle: VehicleSpec | None = None,
         parameters: RuleParameters | None = None,
         tracker: TrackerParameters | None = None,
         lights: LightParameters | None = None,
     ) -> None:
-        self._heads = PerceptionHeads(run, provider=provider)
+        self._heads = PerceptionHeads(run, provider=provider, threads=threads)
         self._tracker_parameters = tracker or TrackerParameters.of_heads(self._heads.figures)
         self._light_parameters = lights or LightParameters()
         self.rig_name = self._heads.rig.name

@@ -29,6 +29,7 @@ COMMANDS = {
     "drive": "drive closed loop in the built-in simulator",
     "results": "one page of evidence from the results of drive, score and scaling",
     "vehicle": "check vehicle files, identify vehicles from bags",
+    "trace": "where the time goes between a picture and the actuation",
     "up": "start a launch file's nodes without `launch`",
 }
 

@@ -95,12 +95,13 @@ class Rig:
         """Shape of all pictures in one: stacked from top to bottom, padded with black on the right."""
         return (sum(c.height_px for c in self.cameras), max(c.width_px for c in self.cameras), 3)
 
-    def pack(self, images: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
-        """One (packed_shape) uint8 RGB picture from camera name → (H, W, 3) uint8 RGB.
+    def pack(self, images: Mapping[str, NDArray[np.uint8]], *, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """One (packed_shape) uint8 RGB picture from camera name → (H, W, 3) uint8 RGB; out: where to put it, black beside the
+        pictures.
 
         Raises ContractError on a missing camera or a wrong shape.
         """
-        packed = np.zeros(self.packed_shape, np.uint8)
+        packed = np.zeros(self.packed_shape, np.uint8) if out is None else out
         top = 0
         for camera in self.cameras:
             if camera.name not in images:

@@ -1,10 +1,12 @@
 """What every node of the suite has in common: lifecycle, parameters from a dataclass, diagnostics, an orderly end."""
 
+import gc
 import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, ClassVar
 
 import rclpy
@@ -21,6 +23,7 @@ from std_msgs.msg import Header
 from mimic_contracts.errors import MimicError
 from mimic_contracts.parameters import parameters_from
 from mimic_contracts.ros_conversions import ns_to_stamp
+from mimic_contracts.stage_trace import StageTrace
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
@@ -31,6 +34,7 @@ LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durabi
 
 ENTITY_KINDS = ("timer", "subscription", "service", "client", "publisher")
 HEARTBEAT_TOPIC, HEARTBEAT_S = "{}/heartbeat", 0.03  # of a node by its name
+GARBAGE_BEATS = 33  # from one collection of garbage to the next: a second
 
 
 class MimicNode(LifecycleNode):
@@ -39,7 +43,11 @@ class MimicNode(LifecycleNode):
     A subclass sets `parameters_class` and implements `configure`, `activate`, `deactivate` and `cleanup`, which raise
     MimicError when they cannot: the transition then fails and the reason is logged. Callbacks look at `is_active`.
     Publishers, subscriptions, services, clients and timers go by themselves: what `activate` made after `deactivate`, what
-    `configure` made after `cleanup`, and what either made before it failed.
+    `configure` made after `cleanup`, and what either made before it failed. With a parameter `trace` that is not empty,
+    `self.trace` notes what it is told.
+
+    While it works in real time, Python's garbage collector doesn't run when it likes, for milliseconds in the midst of a frame:
+    what is there at activation is never looked at again, and the little that comes later once a second, between two callbacks.
     """
 
     parameters_class: ClassVar[type]
@@ -48,6 +56,8 @@ class MimicNode(LifecycleNode):
         super().__init__(name)
         self.is_active = False
         self.parameters: Any = None
+        self.trace = StageTrace()
+        self._beats = 0
         self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", RELIABLE_QOS)
         self._heartbeat = self.create_publisher(Header, HEARTBEAT_TOPIC.format(name), SENSOR_QOS)
         for declared in fields(self.parameters_class):
@@ -99,12 +109,17 @@ class MimicNode(LifecycleNode):
         result = self._transition("activate", self.activate, makes=True)
         self.is_active = result == TransitionCallbackReturn.SUCCESS
         if self.is_active and not getattr(self.parameters, "lockstep", False):
+            gc.collect()
+            gc.freeze()
+            gc.disable()
             self.create_timer(HEARTBEAT_S, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle: deactivate."""
         self.is_active = False
+        gc.enable()
+        gc.unfreeze()
         result = self._transition("deactivate", self.deactivate)
         self._destroy_since("activate")
         return result
@@ -112,6 +127,7 @@ class MimicNode(LifecycleNode):
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle: cleanup."""
         result = self._transition("cleanup", self.cleanup)
+        self.trace.close()
         self._destroy_since("configure")
         return result
 
@@ -121,15 +137,25 @@ class MimicNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         return self.on_cleanup(state) if "configure" in self._entities_before else TransitionCallbackReturn.SUCCESS
 
+    def destroy_node(self) -> None:
+        """Finish the trace when the process is told to end."""
+        self.trace.close()
+        super().destroy_node()
+
     def _beat(self) -> None:
         """From the loop that does the node's work: when that hangs, the heartbeat ceases."""
         self._heartbeat.publish(Header(stamp=self.get_clock().now().to_msg(), frame_id=self.get_name()))
+        self._beats += 1
+        if self._beats % GARBAGE_BEATS == 0:
+            gc.collect()
 
     def _read_and_configure(self) -> None:
         names = [f.name for f in fields(self.parameters_class)]
         values = {name: self.get_parameter(name).value for name in names}
         self.parameters = parameters_from(self.parameters_class, values, self.get_name())
         self.configure()
+        if getattr(self.parameters, "trace", ""):
+            self.trace.open(Path(self.parameters.trace), self.get_name())
 
     def _entities(self) -> list[tuple[str, Any]]:
         return [(kind, entity) for kind in ENTITY_KINDS for entity in getattr(self, f"{kind}s")]

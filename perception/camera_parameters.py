@@ -28,6 +28,7 @@ class CameraParameters:
     bright_above: float = parameter(247.0, "Report a higher mean brightness of 0 to 255.", low=0.0, high=255.0)
     blocked_detail_below: float = parameter(0.02, "Report less detail, relative to the brightness; clear pictures have 0.08 and more.", low=0.0, high=1.0)
     diagnostics_rate_hz: float = parameter(2.0, "Rate of diagnostics in real time.", low=0.1, high=20.0)
+    trace: str = parameter("", "Directory for a trace of when each frame passed each stage, as NAME.json; empty: none.")
 
 
 def by_camera(name: str, entries: tuple[str, ...]) -> dict[str, str]:

@@ -113,7 +113,7 @@ def seeing(run, monkeypatch):
 
     def make(at, **parameters):
         session = StubSession(at)
-        monkeypatch.setattr(rule_perceived, "open_session", lambda content, *, provider: session)
+        monkeypatch.setattr(rule_perceived, "open_session", lambda content, **_: session)
         policy = RuleBasedPerceived(run, **parameters)
         policy.session = session
         return policy

@@ -175,7 +175,7 @@ def test_rate_and_odometry_loss_with_plain_twist(ros):
     node.engage_when_fed()
     before, seconds = len(node.commands), 1.0
     ros.spin_for(seconds)
-    assert 30 <= len(node.commands) - before <= 60
+    assert 30 <= len(node.commands) - before <= 110  # its own 50, and the plans', which come as often
     node.is_sensing = False
     node.wait_for_mode(modes.MINIMAL_RISK_STOP)
     ros.wait_until(lambda: node.commands[-1].linear.x == 0.0, "standstill on the last estimate", timeout_s=10.0)

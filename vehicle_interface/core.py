@@ -41,7 +41,7 @@ class InterfaceOutput:
 
 
 class VehicleInterfaceCore:
-    """One per vehicle. Set what arrived, then step once per actuation period."""
+    """One per vehicle. Set what arrived, then step: once per actuation period, and whenever else there is something to do."""
 
     def __init__(self, vehicle: VehicleSpec, parameters: VehicleInterfaceParameters) -> None:
         self._parameters = parameters
@@ -174,7 +174,7 @@ class VehicleInterfaceCore:
         return True, "reset"
 
     def step(self, *, now_ns: int, steady_ns: int) -> InterfaceOutput:
-        """One actuation period: find faults, then follow the plan, stop along it, or say nothing."""
+        """One step of whatever time has passed: find faults, then follow the plan, stop along it, or say nothing."""
         dt_s = min(max((steady_ns - self._step_ns) / 1e9, MIN_STEP_S), MAX_STEP_S)
         self._step_ns = steady_ns
         if self._mode == modes.ENGAGED:

@@ -28,7 +28,8 @@ MODE_LEVELS = {modes.DISENGAGED: OK, modes.ENGAGED: OK, modes.DRIVER_OVERRIDE: O
 
 
 class VehicleInterfaceNode(MimicNode):
-    """In real time it steps on a steady timer; in lockstep once per tick, when odometry and the planner's answer are in."""
+    """In real time it steps on a steady timer, and at once when a plan arrives; in lockstep once per tick, when odometry and the
+    planner's answer are in."""
 
     parameters_class = VehicleInterfaceParameters
 
@@ -40,6 +41,7 @@ class VehicleInterfaceNode(MimicNode):
         self._vehicle = replace(vehicle, adapter=adapter)
         self._core = VehicleInterfaceCore(self._vehicle, p)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._has_followed = False  # a plan, since the last beat of the timer
         self._published_request: bool | None = None
         self._published_mode = self._diagnosed_mode = self._last_rejection = ""
         self._diagnosed_ns = self._tick_ns = 0
@@ -87,11 +89,21 @@ class VehicleInterfaceNode(MimicNode):
         else:
             self._take_odometry(message)
 
-    def _on_trajectory(self, message: JointTrajectory) -> None:
+    def _on_trajectory(self, message: JointTrajectory, info: dict[str, int]) -> None:
         if self.parameters.lockstep:
             self._answer(self._plan_of_tick, message.header.stamp, message)
         else:
-            self._take_plan(message)
+            self._follow(message, info)
+
+    def _follow(self, message: JointTrajectory, info: dict[str, int], *, is_operators: bool = False) -> None:
+        """Real time: a plan is acted upon when it arrives, and doesn't wait for the timer; but once between two beats of it, so that
+        a flood of plans makes no flood of commands. The envelope's limits are per second, whatever the time between two steps."""
+        self.trace.begin(stamp_to_ns(message.header.stamp), sent_ns=info["source_timestamp"])
+        if self._take_plan(message, is_operators=is_operators):
+            self.trace.mark("accepted")
+            if self.is_active and not self._has_followed:
+                self._has_followed = True
+                self._act()
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         """Lockstep: the planner, or the camera node before it, cannot serve a tick; the vehicle rolls on all the same."""
@@ -132,14 +144,17 @@ class VehicleInterfaceNode(MimicNode):
         except ContractError as error:
             self._reject(str(error))
 
-    def _on_operator(self, message: JointTrajectory) -> None:
-        self._take_plan(message, is_operators=True)
+    def _on_operator(self, message: JointTrajectory, info: dict[str, int]) -> None:
+        self._follow(message, info, is_operators=True)
 
-    def _take_plan(self, message: JointTrajectory, *, is_operators: bool = False) -> None:
+    def _take_plan(self, message: JointTrajectory, *, is_operators: bool = False) -> bool:
+        """Whether it can be driven."""
         try:
             self._core.set_plan(plan_from_message(message), steady_ns=self._times_ns()[1], is_operators=is_operators)
         except ContractError as error:
             self._reject(str(error))
+            return False
+        return True
 
     def _on_override(self, message: Any) -> None:
         self._core.set_override(is_overridden(self._vehicle.adapter, message), steady_ns=self._times_ns()[1])
@@ -167,10 +182,16 @@ class VehicleInterfaceNode(MimicNode):
         return response
 
     def _on_timer(self) -> None:
-        """Real time: one actuation period; how it goes is said twice a second, and when the mode changes."""
+        self._has_followed = False
+        self._act()
+
+    def _act(self) -> None:
+        """Real time: one step; how it goes is said twice a second, and when the mode changes."""
         now_ns, steady_ns = self._times_ns()
         output = self._core.step(now_ns=now_ns, steady_ns=steady_ns)
+        self.trace.mark("stepped")
         self._publish(output)
+        self.trace.end("silent" if output.command is None else "published")
         if output.mode != self._diagnosed_mode or steady_ns - self._diagnosed_ns > DIAGNOSTICS_PERIOD_NS:
             self._diagnosed_mode, self._diagnosed_ns = output.mode, steady_ns
             values = {

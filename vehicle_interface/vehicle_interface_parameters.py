@@ -12,8 +12,8 @@ class VehicleInterfaceParameters:
 
     vehicle: str = parameter("simulator", "Vehicle file: a path, or a name in config/vehicles.")
     adapter: str = parameter("", "Type of the actuation, instead of the vehicle file's: what a simulator or a replay hears.", choices=("", *ADAPTERS))
-    lockstep: bool = parameter(False, "Step once per tick, on its messages, and answer each; otherwise on a steady timer.")
-    actuation_rate_hz: float = parameter(50.0, "Rate of actuation in real time.", low=5.0, high=200.0)
+    lockstep: bool = parameter(False, "Step once per tick, on its messages, and answer each; otherwise on a steady timer and on plans.")
+    actuation_rate_hz: float = parameter(50.0, "Real time: rate of actuation; plans add steps of their own.", low=5.0, high=200.0)
     plan_timeout_s: float = parameter(0.5, "Age of the plan, by its stamp or by its arrival, beyond which the vehicle is stopped.", low=0.05, high=2.0)
     odometry_timeout_s: float = parameter(0.3, "The same for odometry.", low=0.05, high=2.0)
     override_timeout_s: float = parameter(0.5, "The same for the heartbeat of the driver override.", low=0.05, high=2.0)
@@ -24,3 +24,4 @@ class VehicleInterfaceParameters:
     trajectory_topic: str = parameter("planning/trajectory", "trajectory_msgs/JointTrajectory in.")
     override_topic: str = parameter("vehicle/driver_override", "std_msgs/Bool in: true while the driver acts; also its heartbeat.")
     command_topic: str = parameter("vehicle/command", "Actuation out: the adapter says of which type.")
+    trace: str = parameter("", "Directory for a trace of when each frame passed each stage, as NAME.json; empty: none.")
