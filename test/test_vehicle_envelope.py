@@ -18,7 +18,7 @@ from mimic_contracts.errors import ContractError
 from mimic_contracts.plan import Command
 from mimic_contracts.vehicle import ActuationLimits, load_vehicle
 from vehicle_interface.adapters import twist_from_command
-from vehicle_interface.envelope import BRAKING_KEPT, SPEED_WINDOW_MPS, STEERING_RATE_BELOW_MPS, Actuation, Envelope
+from vehicle_interface.envelope import BRAKING_KEPT, SPEED_WINDOW, SPEED_WINDOW_MPS, STEERING_RATE_BELOW_MPS, Actuation, Envelope
 
 LIMITS = load_vehicle("simulator").limits
 WHEELBASE_M = 2.8
@@ -360,6 +360,59 @@ def test_an_impossible_wish_brakes_and_keeps_the_curvature():
     settle(envelope, k=0.01)
     out = settle(envelope, seconds=1.0, a=math.nan, k=math.nan)
     assert (out.acceleration_mps2, out.curvature_1pm) == (pytest.approx(-3.5), 0.01)
+
+
+# Which limit bites.
+
+
+@pytest.mark.parametrize(
+    ("speed", "seconds", "wish", "biting"),
+    [
+        (10.0, 2.0, {"a": 0.5, "k": 0.01}, ()),
+        (10.0, 1.0, {"a": 2.01}, ("max_acceleration_mps2",)),
+        (20.0, 1.0, {"a": -3.51}, ("min_acceleration_mps2",)),
+        (30.0, 1.0, {"a": -6.01, "is_emergency": True}, ("min_emergency_acceleration_mps2",)),
+        (10.0, DT_S, {"a": 9.0}, ("max_jerk_mps3",)),
+        (10.0, DT_S, {"a": -9.0}, ("max_jerk_mps3",)),
+        (10.0, DT_S, {"a": -9.0, "is_emergency": True}, ("max_emergency_jerk_mps3",)),
+        (25.0, 1.0, {"a": 0.1}, ("max_speed_mps",)),
+        (2.0, 3.0, {"a": -3.0}, ()),  # standstill is the end of braking, not a limit
+        (0.0, 6.0, {"a": 1.0, "measured": 0.0}, ("speed_window",)),
+        (20.0, 3.0, {"a": -3.0, "measured": 20.0}, ("speed_window",)),
+        (1.0, 3.0, {"k": 0.19}, ("max_curvature_1pm",)),
+        (1.0, 3.0, {"k": -0.19}, ("max_curvature_1pm",)),
+        (10.0, 3.0, {"k": 0.04}, ("max_lateral_acceleration_mps2",)),
+        (10.0, DT_S, {"k": -0.04}, ("max_lateral_jerk_mps3",)),
+        (4.0, DT_S, {"k": 0.1}, ("max_steering_rate_radps",)),
+        (10.0, DT_S, {"a": 9.0, "k": 0.04}, ("max_jerk_mps3", "max_lateral_jerk_mps3")),
+    ],
+)
+def test_the_limit_that_decides_is_named(speed, seconds, wish, biting):
+    envelope = at(speed)
+    settle(envelope, seconds=seconds, **wish)
+    assert envelope.biting == biting
+    assert set(biting) <= {f.name for f in fields(ActuationLimits)} | {SPEED_WINDOW}
+    envelope.reset(speed_mps=speed, curvature_1pm=0.0)
+    assert envelope.biting == ()
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps=st.lists(inputs, min_size=1, max_size=20), speed=st.floats(0.0, 25.0))
+def test_what_is_not_as_asked_has_a_limit_that_says_so(steps, speed):
+    across = {"max_curvature_1pm", "max_lateral_acceleration_mps2", "max_lateral_jerk_mps3", "max_steering_rate_radps"}
+    envelope = at(speed)
+    for step in steps:
+        before = vars(envelope)["_target_speed_mps"]
+        out = envelope.step(**step)
+        biting = set(envelope.biting)
+        for name, named in (("acceleration_mps2", biting - across), ("curvature_1pm", biting & across)):
+            try:
+                asked, got = float(step[name]), getattr(out, name)
+            except OverflowError:
+                continue
+            is_standing = name == "acceleration_mps2" and out.target_speed_mps == 0.0
+            if math.isfinite(asked) and not is_standing and abs(got - asked) > 1e-6 * max(1.0, abs(before) / step["dt_s"]):
+                assert len(named) == 1, (name, asked, got)
 
 
 # Limits in the vehicle file.

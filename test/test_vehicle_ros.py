@@ -200,6 +200,7 @@ def test_lockstep(ros):
     car.step()
     car.now_ns = car.steady_ns = 200 * TICK_NS
     assert car.engage()[0]
+    seen = set()
     for k in range(40):
         car.now_ns = car.steady_ns = next(ticks)
         plan = arc_plan(stamp_ns=car.now_ns, speed=car.speed, acceleration=0.5, curvature=0.001 * k)
@@ -208,9 +209,16 @@ def test_lockstep(ros):
         quaternion = odometry_message(stamp_ns=car.now_ns, pose=pose, speed_mps=speed, yaw_rate_radps=yaw_rate)
         car.core.set_odometry(stamp_ns=car.now_ns, pose=odometry_pose(quaternion), speed_mps=speed, yaw_rate_radps=yaw_rate, steady_ns=car.steady_ns)
         car.core.set_plan(plan_from_message(plan_message(plan)), steady_ns=car.steady_ns)
-        twist = twist_from_command(car.step().command)
+        out = car.step()
+        twist = twist_from_command(out.command)
         assert (command.twist.linear.x, command.twist.angular.z) == (twist.speed_mps, twist.yaw_rate_radps)
         assert mode == modes.ENGAGED and status.level == OK
+        said = {v.key: v.value for v in status.values}
+        assert said["limits"] == ", ".join(f"{name} 1.00" for name in sorted(out.biting))
+        assert float(said["asked_acceleration_mps2"]) == pytest.approx(out.wish.acceleration_mps2, abs=1e-4)
+        assert float(said["commanded_curvature_1pm"]) == pytest.approx(out.command.curvature_1pm, abs=1e-5)
+        seen |= set(out.biting)
+    assert {"max_jerk_mps3", "max_lateral_acceleration_mps2"} <= seen
 
     # A tick that the planner can't serve: the vehicle rolls on, then stops along the last plan; each tick is answered.
     answers = [node.tick(next(ticks), pose=car.pose, speed=car.speed, failure="no model") for _ in range(14)]

@@ -32,12 +32,14 @@ NEVER_NS = -(2**62)
 @dataclass(frozen=True, kw_only=True)
 class InterfaceOutput:
     """command: None where nothing may be published; mode: one of modes.MODES; reason: why the mode is what it is; pedals: for the
-    command, where the vehicle takes pedals."""
+    command, where the vehicle takes pedals; wish: what was asked of the envelope; biting: the limits that decided otherwise."""
 
     command: Command | None
     mode: str
     reason: str
     pedals: Pedals | None = None
+    wish: Wish | None = None
+    biting: tuple[str, ...] = ()
 
 
 class VehicleInterfaceCore:
@@ -199,7 +201,7 @@ class VehicleInterfaceCore:
         self._last_curvature_1pm = out.curvature_1pm
         command = Command(stamp_ns=now_ns, acceleration_mps2=out.acceleration_mps2, curvature_1pm=out.curvature_1pm, target_speed_mps=out.target_speed_mps)
         pedals = self._longitudinal.step(command, speed_mps=measured, dt_s=dt_s) if self._longitudinal is not None else None
-        return InterfaceOutput(command=command, mode=self._mode, reason=self._reason, pedals=pedals)
+        return InterfaceOutput(command=command, mode=self._mode, reason=self._reason, pedals=pedals, wish=wish, biting=self._envelope.biting)
 
     def _reckon(self, *, now_ns: int, steady_ns: int) -> NDArray[np.float64]:
         """(3,) the pose now: from the last known one on, as commanded; by the steady clock where the vehicle's stands still."""

@@ -1,6 +1,7 @@
 """The only node that can move a vehicle: plan and odometry in, actuation inside the safety envelope out."""
 
 import sys
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -45,6 +46,7 @@ class VehicleInterfaceNode(MimicNode):
         self._published_request: bool | None = None
         self._published_mode = self._diagnosed_mode = self._last_rejection = ""
         self._diagnosed_ns = self._tick_ns = 0
+        self._steps, self._bites = 0, Counter[str]()  # since the last diagnostics: with a command, and decided by a limit
         self._odometry_of_tick: dict[int, Odometry] = {}
         self._plan_of_tick: dict[int, JointTrajectory | None] = {}  # None: the planner said that it has none
         self._command_publisher = self.create_publisher(actuation_type(adapter), p.command_topic, actuation_qos(adapter))
@@ -130,7 +132,7 @@ class VehicleInterfaceNode(MimicNode):
                 self._take_plan(plan)
             output = self._core.step(now_ns=tick_ns, steady_ns=tick_ns)
             self._publish(output)
-            self.diagnose(MODE_LEVELS[output.mode], output.reason, {"mode": output.mode, "rejected": self._last_rejection}, stamp_ns=tick_ns)
+            self.diagnose(MODE_LEVELS[output.mode], output.reason, self._values(output), stamp_ns=tick_ns)
 
     def _take_odometry(self, message: Odometry) -> None:
         try:
@@ -194,18 +196,36 @@ class VehicleInterfaceNode(MimicNode):
         self.trace.end("silent" if output.command is None else "published")
         if output.mode != self._diagnosed_mode or steady_ns - self._diagnosed_ns > DIAGNOSTICS_PERIOD_NS:
             self._diagnosed_mode, self._diagnosed_ns = output.mode, steady_ns
-            values = {
-                "mode": output.mode,
-                "driven_by": self._core.driven_by,
-                "rejected_plans": self._core.rejected_plans,
-                "rejected_odometry": self._core.rejected_odometry,
-            }
-            self.diagnose(MODE_LEVELS[output.mode], output.reason, {**values, "rejected": self._last_rejection})
+            self.diagnose(MODE_LEVELS[output.mode], output.reason, self._values(output))
 
     def _publish(self, output: InterfaceOutput) -> None:
         if output.command is not None:
             self._command_publisher.publish(actuation_message(output.command, output.pedals, self._vehicle))
+            self._steps += 1
+            self._bites.update(output.biting)
         self._publish_mode()
+
+    def _values(self, output: InterfaceOutput) -> dict[str, object]:
+        """What diagnostics say beside the reason. limits: those that decided, each with its share of the steps since the last time."""
+        values: dict[str, object] = {
+            "mode": output.mode,
+            "driven_by": self._core.driven_by,
+            "rejected_plans": self._core.rejected_plans,
+            "rejected_odometry": self._core.rejected_odometry,
+            "rejected": self._last_rejection,
+        }
+        if output.command is not None and output.wish is not None:
+            command, wish = output.command, output.wish
+            values |= {
+                "asked_acceleration_mps2": round(wish.acceleration_mps2, 4),
+                "asked_curvature_1pm": round(wish.curvature_1pm, 5),
+                "commanded_acceleration_mps2": round(command.acceleration_mps2, 4),
+                "commanded_curvature_1pm": round(command.curvature_1pm, 5),
+                "commanded_speed_mps": round(command.target_speed_mps, 3),
+                "limits": ", ".join(f"{name} {count / self._steps:.2f}" for name, count in sorted(self._bites.items())),
+            }
+        self._steps, self._bites = 0, Counter()
+        return values
 
     def _publish_mode(self) -> None:
         if self._core.mode != self._published_mode:
