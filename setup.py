@@ -13,6 +13,7 @@ PACKAGES = ["mimic_contracts", "perception", "e2e_planner", "vehicle_interface",
 
 NODES = {
     "camera_node": "perception.camera_node:main",
+    "overlay_node": "perception.overlay_node:main",
     "planner_node": "e2e_planner.planner_node:main",
     "route_node": "e2e_planner.route_node:main",
     "vehicle_interface_node": "vehicle_interface.vehicle_interface_node:main",

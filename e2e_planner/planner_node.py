@@ -4,13 +4,12 @@ import dataclasses
 import sys
 
 import numpy as np
-from geometry_msgs.msg import Point, PoseStamped
 from nav_msgs.msg import Odometry, Path
 from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
-from visualization_msgs.msg import Marker, MarkerArray
+from visualization_msgs.msg import MarkerArray
 
 from e2e_planner.observation_assembler import ObservationAssembler
 from e2e_planner.planner_parameters import PlannerParameters
@@ -18,15 +17,14 @@ from e2e_planner.policies import load_policy
 from mimic_contracts.action_spec import CAR
 from mimic_contracts.errors import MimicError
 from mimic_contracts.images import Frame
-from mimic_contracts.motion import yaw_quaternion
 from mimic_contracts.plan import Plan
 from mimic_contracts.rig import load_rig
-from mimic_contracts.ros_conversions import BASE_FRAME, ego_state, ns_to_stamp, odometry_pose, plan_message, rgb_array, route_points, stamp_to_ns
+from mimic_contracts.ros_conversions import BASE_FRAME, ego_state, odometry_pose, plan_message, rgb_array, route_points, stamp_to_ns
 from mimic_contracts.ros_lifecycle import ERROR, OK, RELIABLE_QOS, SENSOR_QOS, WARN, MimicNode, run_node
+from mimic_contracts.ros_markers import plan_markers, plan_path
 from mimic_contracts.scene_json import scene_from_text
 
 DIAGNOSTICS_PERIOD_NS = 500_000_000
-SHOWN_PROBABILITY = 0.02  # alternatives below it are not drawn
 
 
 class PlannerNode(MimicNode):
@@ -161,26 +159,10 @@ class PlannerNode(MimicNode):
         """For people, when they look: the path that is driven, and its alternatives by probability."""
         if plan.spec is not CAR:
             return
-        x, y, yaw = (CAR.index(name) for name in ("x_m", "y_m", "yaw_rad"))
         if self._path_publisher.get_subscription_count():
-            path = Path()
-            path.header.stamp, path.header.frame_id = ns_to_stamp(plan.stamp_ns), BASE_FRAME
-            for row in plan.values:
-                pose = PoseStamped(header=path.header)
-                pose.pose.position.x, pose.pose.position.y = float(row[x]), float(row[y])
-                pose.pose.orientation.z, pose.pose.orientation.w = yaw_quaternion(float(row[yaw]))
-                path.poses.append(pose)
-            self._path_publisher.publish(path)
+            self._path_publisher.publish(plan_path(plan))
         if self._marker_publisher.get_subscription_count():
-            markers = MarkerArray(markers=[Marker(action=Marker.DELETEALL)])
-            for index in np.flatnonzero(plan.probabilities >= SHOWN_PROBABILITY):
-                marker = Marker(ns="alternatives", id=int(index), type=Marker.LINE_STRIP, action=Marker.ADD)
-                marker.header.stamp, marker.header.frame_id = ns_to_stamp(plan.stamp_ns), BASE_FRAME
-                marker.scale.x, marker.pose.orientation.w = 0.1, 1.0
-                marker.color.g, marker.color.b, marker.color.a = 0.8, 0.6, float(max(0.15, plan.probabilities[index]))
-                marker.points = [Point(x=float(row[x]), y=float(row[y])) for row in plan.alternatives[index]]
-                markers.markers.append(marker)
-            self._marker_publisher.publish(markers)
+            self._marker_publisher.publish(plan_markers(plan))
 
 
 def main() -> int:

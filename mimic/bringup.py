@@ -32,6 +32,7 @@ from mimic_contracts.vehicle import load_vehicle
 
 EXECUTABLES = {
     "camera_node": "perception.camera_node",
+    "overlay_node": "perception.overlay_node",
     "planner_node": "e2e_planner.planner_node",
     "route_node": "e2e_planner.route_node",
     "vehicle_interface_node": "vehicle_interface.vehicle_interface_node",

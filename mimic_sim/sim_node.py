@@ -270,7 +270,7 @@ class SimNode(MimicNode):
         simulation = self._simulation
         if simulation.tick % round(REPORT_PERIOD_S / self._world.route.tick_s) == 0:
             values = {"progress_pct": round(100.0 * simulation.progress_share, 1), "tick": simulation.tick, "overruns": self._overruns}
-            self.diagnose(WARN if self._overruns else OK, "driving", values)
+            self.diagnose(WARN if self._overruns else OK, f"driving: {self._overruns} ticks came late", values)
             self.get_logger().info(f"{100.0 * simulation.progress_share:.0f} % of the route after {simulation.time_s:.0f} s")
         if simulation.ended:
             self._end("")

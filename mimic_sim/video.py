@@ -4,17 +4,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mimic_contracts.action_spec import CAR
 from mimic_contracts.errors import require_package
 from mimic_contracts.rig import CameraSpec, Mounting
 from mimic_sim.birds_eye import BirdsEye
 from mimic_sim.drive_result import DriveResult
 from mimic_sim.view import View
 from mimic_sim.world import World
+from perception.plan_drawing import WHITE_RGB, draw_plan, write_lines
 
 FILM_CAMERA = CameraSpec(
     name="film", height_px=360, width_px=640, horizontal_fov_rad=float(np.radians(72.0)), mounting=Mounting(x_m=1.0, y_m=0.0, z_m=1.7, pitch_rad=0.05)
@@ -23,8 +22,6 @@ PICTURE_CAMERA = CameraSpec(name="picture", height_px=540, width_px=960, horizon
 FILM_SIZE = (FILM_CAMERA.width_px + FILM_CAMERA.height_px, FILM_CAMERA.height_px)  # the camera's picture, and a square
 FRAME_STEP_S = 0.4  # of the drive, between two pictures of the film
 FRAMES_PER_S = 12  # of the film: about five times as fast as the drive
-RIBBON_HALF_M = 0.85
-RIBBON_COLOUR = (70, 200, 120)
 
 
 def write_video(pictures: Iterable[NDArray[np.uint8]], path: Path) -> None:
@@ -65,32 +62,5 @@ def picture_at(drive: DriveResult, index: int, *, view: View, camera: CameraSpec
     picture = view.picture(camera, drive.moment(index))
     draw_plan(picture, drive.plans[index], camera)
     text = f"{c['speed_mps'][index] * 3.6:4.0f} km/h   {c['rear_offset_m'][index]:+.2f} m   {c['mode'][index]}   {drive.route.route_id}"
-    scale = camera.height_px / 720.0
-    place = (round(18 * scale), camera.height_px - round(20 * scale))
-    thickness = max(round(1.5 * scale), 1)
-    for shift, colour in ((thickness, (0, 0, 0)), (0, (255, 255, 255))):
-        cv2.putText(picture, text, (place[0] + shift, place[1] + shift), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
+    write_lines(picture, [(text, WHITE_RGB)])
     return picture
-
-
-def draw_plan(picture: NDArray[np.uint8], plan: NDArray[np.float64], camera: CameraSpec) -> None:
-    """Lay a plan (T, C) of CAR, in the vehicle frame, as a ribbon on the road of a picture; NaN: there was none."""
-    if not np.isfinite(plan).all():
-        return
-    x, y, yaw = (np.interp(np.linspace(0.0, 4.0, 41), CAR.times_s, plan[:, CAR.index(name)]) for name in ("x_m", "y_m", "yaw_rad"))
-    edges = [project(np.stack([x - side * np.sin(yaw), y + side * np.cos(yaw), np.zeros_like(x)], axis=1), camera) for side in (RIBBON_HALF_M, -RIBBON_HALF_M)]
-    drawn = picture.copy()
-    for i in range(len(x) - 1):
-        corners = np.array([edges[0][i], edges[0][i + 1], edges[1][i + 1], edges[1][i]])
-        if np.isfinite(corners).all():
-            cv2.fillConvexPoly(drawn, np.round(corners * 16).astype(np.int32), RIBBON_COLOUR, cv2.LINE_AA, shift=4)
-    cv2.addWeighted(drawn, 0.45, picture, 0.55, 0.0, dst=picture)
-
-
-def project(points_m: NDArray[np.float64], camera: CameraSpec) -> NDArray[np.float64]:
-    """(N, 2) pixels [u, v] of points (N, 3) in the vehicle frame; NaN closer than 0.3 m or behind the camera."""
-    m = camera.mounting
-    forward, left, up = ((points_m - np.array([m.x_m, m.y_m, m.z_m])) @ m.rotation()).T
-    forward = np.where(forward > 0.3, forward, np.nan)
-    k = camera.intrinsics()
-    return np.stack([k[0, 2] - k[0, 0] * left / forward, k[1, 2] - k[1, 1] * up / forward], axis=1)

@@ -22,6 +22,7 @@ from mimic_contracts.errors import ContractError, MimicError, UsageError
 from mimic_contracts.parameters import parameters_from, parameters_from_file
 from mimic_sim.sim_parameters import SimParameters
 from perception.camera_parameters import CameraParameters
+from perception.overlay_parameters import OverlayParameters
 from vehicle_interface.command_timeout_parameters import CommandTimeoutParameters
 from vehicle_interface.supervisor_parameters import SupervisorParameters
 from vehicle_interface.teleop import TeleopParameters
@@ -29,6 +30,7 @@ from vehicle_interface.vehicle_interface_parameters import VehicleInterfaceParam
 
 PARAMETERS = {
     "camera_node": CameraParameters,
+    "overlay_node": OverlayParameters,
     "planner_node": PlannerParameters,
     "route_node": RouteParameters,
     "vehicle_interface_node": VehicleInterfaceParameters,
@@ -115,9 +117,11 @@ def test_on_a_car_the_sites_own_settings_hold():
 def test_nothing_in_a_shadow_could_move_a_vehicle():
     for name in ("shadow", "record"):
         table = Table.load(name)
-        assert {spec.executable for spec in table.process_specs(required_arguments(table))} <= {
+        everything = {key: "true" for key, argument in table.arguments.items() if "true" in argument.choices}
+        assert {spec.executable for spec in table.process_specs(required_arguments(table) | everything)} <= {
             "camera_node",
             "planner_node",
+            "overlay_node",
             "record_node",
             "lifecycle_manager_node",
         }

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mimic_contracts.errors import ContractError, MimicError
+from mimic_contracts.image_geometry import project_points
 from mimic_contracts.rig import load_rig
 from mimic_contracts.scene import AGENT_KINDS
 from mimic_sim.actor_meshes import actor_quads, shade_quads
@@ -18,7 +19,6 @@ from mimic_sim.looks import look_of
 from mimic_sim.mesh import VERTEX_FLOATS, MeshBuilder
 from mimic_sim.renderer import Renderer
 from mimic_sim.scene_meshes import scene_mesh
-from mimic_sim.video import project
 
 NETWORK = build_course()
 POSE = NETWORK.line([EGO_LANE]).poses(np.array([30.0]))[0]
@@ -120,7 +120,7 @@ def test_a_road_user_is_where_the_camera_model_puts_it(kind: str, left_m: float)
     length, width, height = SIZES_M[kind]
     near = 20.0 - length / 2.0
     corners = np.array([(x, left_m + y, z) for x in (near, near + length) for y in (-width / 2.0, width / 2.0) for z in (0.0, height)])
-    box = np.array([project(corner[None], FRONT)[0] for corner in corners])
+    box = np.array([project_points(FRONT, corner[None])[0][0] for corner in corners])
     with renderer_of("fog") as renderer:
         changed = (renderer.render(FRONT, POSE, actors=[one]) != renderer.render(FRONT, POSE)).any(axis=2)
     rows, columns = np.nonzero(changed)
@@ -147,12 +147,12 @@ def test_lamps_and_the_ego_s_beam_light_the_night() -> None:
     corner = np.array([(15.0, 0.3, 3.0), (15.0, -0.3, 3.0), (15.0, -0.3, 3.6), (15.0, 0.3, 3.6)])
     world = corner @ np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]]) + np.array([POSE[0], POSE[1], 0.0])
     builder.add(world[None], "plain", uv=np.zeros((1, 4, 2)), tint=(2.6, 0.25, 0.15))
-    column, row = np.round(project(corner, FRONT).mean(axis=0)).astype(int)
+    column, row = np.round(project_points(FRONT, corner)[0].mean(axis=0)).astype(int)
     with renderer_of("night") as renderer:
         red, green, _ = renderer.render(FRONT, POSE, lamps=builder.build().vertices)[row, column].astype(int)
         assert red > 220 and red > green + 100
         road = renderer.render(FRONT, POSE).mean(axis=2)
-    near, far = (project(np.array([[x, -1.0, 0.0]]), FRONT)[0].round().astype(int) for x in (7.0, 45.0))
+    near, far = (project_points(FRONT, np.array([[x, -1.0, 0.0]]))[0][0].round().astype(int) for x in (7.0, 45.0))
     assert road[near[1], near[0]] > road[far[1], far[0]] + 15
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mimic_contracts.errors import MimicError
+from mimic_contracts.image_geometry import project_points
 from mimic_contracts.rig import CameraSpec, load_rig
 from mimic_sim.course import EGO_LANE, LANE_WIDTH_M, build_course
 from mimic_sim.gl import INSTALL
@@ -12,7 +13,6 @@ from mimic_sim.mesh import CHUNK_M
 from mimic_sim.renderer import Renderer
 from mimic_sim.scene_meshes import EDGE_INSET_M, scene_mesh
 from mimic_sim.textures import MATERIALS, texture_layers
-from mimic_sim.video import PICTURE_CAMERA, draw_plan, project
 
 NETWORK = build_course()
 LINE = NETWORK.line([EGO_LANE])
@@ -74,7 +74,7 @@ def test_the_edge_line_is_where_the_camera_model_puts_it(station: float) -> None
 
     def pixel(left_m: float) -> tuple[int, int]:
         x, y = ahead[0] - left_m * np.sin(ahead[2]) - pose[0], ahead[1] + left_m * np.cos(ahead[2]) - pose[1]
-        u, v = project(np.array([[c * x + s * y, -s * x + c * y, 0.01]]), camera)[0]
+        u, v = project_points(camera, np.array([[c * x + s * y, -s * x + c * y, 0.01]]))[0][0]
         return round(float(v)), round(float(u))
 
     with renderer_of("fog", (camera,)) as renderer:  # no shadows
@@ -91,18 +91,6 @@ def test_a_whole_rig_is_rendered() -> None:
     assert not np.array_equal(pictures["left"], pictures["right"])
     with renderer_of("day") as mono:
         assert np.array_equal(mono.render(FRONT, pose_at(700.0)), pictures["front"]), "a camera's picture does not depend on the others"
-
-
-def test_a_plan_is_drawn_on_the_road() -> None:
-    plan = np.zeros((21, 6))
-    plan[:, 0] = np.arange(21) * 2.0 + 1.0
-    picture = np.zeros(PICTURE_CAMERA.shape, np.uint8)
-    draw_plan(picture, plan, PICTURE_CAMERA)
-    rows, columns = np.nonzero(picture.sum(axis=2))
-    assert len(rows) and rows.min() > PICTURE_CAMERA.height_px * 0.4 and abs(columns.mean() - PICTURE_CAMERA.width_px / 2) < 5
-    untouched = np.zeros(PICTURE_CAMERA.shape, np.uint8)
-    draw_plan(untouched, np.full((21, 6), np.nan), PICTURE_CAMERA)
-    assert not untouched.any()
 
 
 def test_without_egl_the_mend_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
