@@ -77,12 +77,12 @@ class Recorder:
     def _subscribe(self, topic: str, publishers: Sequence[Any]) -> None:
         type_name = publishers[0].topic_type
         profile = matching_qos([publisher.qos_profile for publisher in publishers])
-        message_class = _message_class(type_name, topic)
+        kind = message_class(type_name, topic)
         self._writer.add_topic(topic, type_name, definition=_definition(type_name), type_hash=str(publishers[0].topic_type_hash), qos=(_offered(profile),))
         if len(publishers) == 1:
             self.lost[topic] = 0
         callback = partial(self._write, topic)
-        self._subscriptions[topic] = self._node.create_subscription(message_class, self._wanted[topic], callback, profile, raw=True)
+        self._subscriptions[topic] = self._node.create_subscription(kind, self._wanted[topic], callback, profile, raw=True)
 
     def _write(self, topic: str, data: bytes, info: Any) -> None:
         if topic in self.lost:
@@ -147,7 +147,8 @@ def record_until_interrupted(topics: Sequence[str], out: Path, *, overwrite: boo
     return writer.counts
 
 
-def _message_class(type_name: str, topic: str) -> Any:
+def message_class(type_name: str, topic: str) -> Any:
+    """The class of a topic's messages; raises MimicError when its package is not installed."""
     package, _, name = type_name.replace("/msg/", "/").partition("/")
     try:
         return getattr(importlib.import_module(f"{package}.msg"), name)

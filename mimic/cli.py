@@ -31,6 +31,7 @@ COMMANDS = {
     "vehicle": "check vehicle files, identify vehicles from bags",
     "trace": "where the time goes between a picture and the actuation",
     "up": "start a launch file's nodes without `launch`",
+    "top": "a live view of what drives: rates, latencies, mode, limits that bite",
 }
 
 
