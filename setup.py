@@ -19,6 +19,7 @@ NODES = {
     "vehicle_interface_node": "vehicle_interface.vehicle_interface_node:main",
     "supervisor_node": "vehicle_interface.supervisor_node:main",
     "teleop_node": "vehicle_interface.teleop_node:main",
+    "sound_node": "vehicle_interface.sound_node:main",
     "command_timeout_node": "vehicle_interface.command_timeout_node:main",
     "sim_node": "mimic_sim.sim_node:main",
     "replay_node": "bag_tools.replay_node:main",

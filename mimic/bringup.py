@@ -38,6 +38,7 @@ EXECUTABLES = {
     "vehicle_interface_node": "vehicle_interface.vehicle_interface_node",
     "supervisor_node": "vehicle_interface.supervisor_node",
     "teleop_node": "vehicle_interface.teleop_node",
+    "sound_node": "vehicle_interface.sound_node",
     "command_timeout_node": "vehicle_interface.command_timeout_node",
     "sim_node": "mimic_sim.sim_node",
     "replay_node": "bag_tools.replay_node",

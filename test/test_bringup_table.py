@@ -24,6 +24,7 @@ from mimic_sim.sim_parameters import SimParameters
 from perception.camera_parameters import CameraParameters
 from perception.overlay_parameters import OverlayParameters
 from vehicle_interface.command_timeout_parameters import CommandTimeoutParameters
+from vehicle_interface.sounds import SoundParameters
 from vehicle_interface.supervisor_parameters import SupervisorParameters
 from vehicle_interface.teleop import TeleopParameters
 from vehicle_interface.vehicle_interface_parameters import VehicleInterfaceParameters
@@ -36,6 +37,7 @@ PARAMETERS = {
     "vehicle_interface_node": VehicleInterfaceParameters,
     "supervisor_node": SupervisorParameters,
     "teleop_node": TeleopParameters,
+    "sound_node": SoundParameters,
     "command_timeout_node": CommandTimeoutParameters,
     "sim_node": SimParameters,
     "replay_node": ReplayParameters,
@@ -154,7 +156,7 @@ def test_a_vehicle_file_alone_says_rig_and_topics(tmp_path):
     topics = {"odometry": "/odom", "transport": "compressed", "images": {"tele": "/zoom/jpeg"}, "camera_infos": {"left": "/l/info"}, "command": "/cmd"}
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump({**content, "topics": topics, "driver_override_required": True}), encoding="utf-8")
-    camera, planner, supervisor, interface, _ = (spec.parameters for spec in Table.load("drive").process_specs({"vehicle": str(path), "policy": "p"}))
+    camera, planner, supervisor, _, interface, _ = (spec.parameters for spec in Table.load("drive").process_specs({"vehicle": str(path), "policy": "p"}))
     assert camera["rig"] == planner["rig"] == supervisor["rig"] == "quad"
     assert camera["topics"] == [
         "front=camera/front/image_raw/compressed",
