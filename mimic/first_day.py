@@ -7,7 +7,7 @@ import select
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from mimic.bringup import Bringup, child_environment, start
+from mimic.bringup import Bringup, start
 from mimic_contracts.config import load_yaml, resolve_config
 from mimic_contracts.errors import MimicError, UsageError
 from mimic_contracts.vehicle import VehicleSpec, load_vehicle
@@ -25,7 +25,7 @@ from vehicle_interface.first_day import FirstDay, gentle_limits, steps_of
 from vehicle_interface.first_day_procedure import PASSED, WORDS, Procedure, Result
 
 INTERFACE = "vehicle_interface_node"
-LOOPBACK_KEYS = ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "FASTDDS_DEFAULT_PROFILES_FILE")
+LOOPBACK_KEYS = ("ROS_AUTOMATIC_DISCOVERY_RANGE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
 class Aborted(MimicError):
@@ -91,8 +91,11 @@ class Person:
         self._signal = number
 
 
-def run_first_day(file: str, *, out: Path, person_name: str, on_ground: bool, rehearse: bool, overwrite: bool) -> int:
-    """Go through the procedure with a vehicle file; returns 0 when every step has passed, else 1."""
+def run_first_day(file: str, *, out: Path, place: Mapping[str, str], person_name: str, on_ground: bool, rehearse: bool, overwrite: bool) -> int:
+    """Go through the procedure with a vehicle file; place: namespace and domain_id of the vehicle, as bring-ups take them.
+
+    Returns 0 when every step has passed, else 1.
+    """
     text_out = out.with_suffix(".txt")
     if out.suffix != ".json":
         raise UsageError(f"--out: is '{out}', must end with .json; the lines for people go to a .txt beside it")
@@ -113,12 +116,13 @@ def run_first_day(file: str, *, out: Path, person_name: str, on_ground: bool, re
         "person": person_name or getpass.getuser(),
         "on_ground": on_ground,
         "rehearsal": rehearse,
+        **place,
         "limits": asdict(gentle_limits(vehicle)),
         "started": _now(),
     }
     with Person().at_hand() as person:
         try:
-            _go_through(procedure, vehicle, path, person, on_ground=on_ground, rehearse=rehearse)
+            _go_through(procedure, vehicle, path, person, place=place, on_ground=on_ground, rehearse=rehearse)
         except MimicError as error:
             procedure.abort(str(error))
             person.tell(f"mimic vehicle test: {error}")
@@ -130,23 +134,23 @@ def run_first_day(file: str, *, out: Path, person_name: str, on_ground: bool, re
     return 0 if procedure.has_passed else 1
 
 
-def _go_through(procedure: Procedure, vehicle: VehicleSpec, path: Path, person: Person, *, on_ground: bool, rehearse: bool) -> None:
+def _go_through(procedure: Procedure, vehicle: VehicleSpec, path: Path, person: Person, *, place: Mapping[str, str], on_ground: bool, rehearse: bool) -> None:
     table = "first_day_sim" if rehearse else "first_day"
     person.tell("While a step is being done Ctrl-C, or Enter, stops the vehicle and ends the test.")
     with tempfile.TemporaryDirectory(prefix="mimic_first_day_") as scratch:
         gentle = Path(scratch) / f"{path.stem}.yaml"
         gentle.write_text(yaml.safe_dump({**load_yaml(path), "limits": asdict(gentle_limits(vehicle))}), encoding="utf-8")
-        if rehearse:
-            environment = child_environment(loopback=True)
-            os.environ.update({key: environment[key] for key in LOOPBACK_KEYS})
-        with start(table, {"vehicle": str(gentle)}) as bringup:
-            _at_bench(procedure, vehicle, bringup, person, on_ground=on_ground, rehearse=rehearse)
+        with start(table, {"vehicle": str(gentle), **place}) as bringup:
+            if rehearse:
+                os.environ.update({key: bringup.environment[key] for key in LOOPBACK_KEYS})
+            _at_bench(procedure, vehicle, bringup, person, namespace=place["namespace"], on_ground=on_ground, rehearse=rehearse)
 
 
-def _at_bench(procedure: Procedure, vehicle: VehicleSpec, bringup: Bringup, person: Person, *, on_ground: bool, rehearse: bool) -> None:
+def _at_bench(procedure: Procedure, vehicle: VehicleSpec, bringup: Bringup, person: Person, *, namespace: str, on_ground: bool, rehearse: bool) -> None:
     from vehicle_interface.ros_first_day import RosBench
 
-    bench = RosBench(replace(vehicle, limits=gentle_limits(vehicle)), watch=person.watch, use_sim_time=rehearse)
+    gentle, domain_id = replace(vehicle, limits=gentle_limits(vehicle)), int(bringup.environment.get("ROS_DOMAIN_ID", "0"))
+    bench = RosBench(gentle, watch=person.watch, use_sim_time=rehearse, namespace=namespace, domain_id=domain_id)
     first_day = FirstDay(bench, vehicle, on_ground=on_ground)
     try:
         bench.wait_until_up()

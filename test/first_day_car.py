@@ -31,15 +31,15 @@ def vehicle_file(folder: Path) -> Path:
 
 
 class Car:
-    """The simulator's car on the vehicle's topics, in real time; steering, speed: factors of its actuators, of which 1 is right."""
+    """The simulator's car on the vehicle's topics, in this namespace, in real time; steering, speed: factors of its actuators, of which 1 is right."""
 
-    def __init__(self, node, *, steering=1.0, speed=1.0, has_timeout=True):
+    def __init__(self, node, *, namespace="", steering=1.0, speed=1.0, has_timeout=True):
         self.vehicle, self.ego = load_vehicle("simulator"), EgoMotion(x_m=0.0, y_m=0.0, yaw_rad=0.0)
         self.node, self.steering, self.speed, self.has_timeout = node, steering, speed, has_timeout
         self.control, self.told_s, self.is_braked_by_driver, self.top_mps = None, 0.0, False, 0.0
-        self.odometry = node.create_publisher(Odometry, self.vehicle.topics.odometry, SENSOR_QOS)
-        self.override = node.create_publisher(Bool, self.vehicle.topics.driver_override, SENSOR_QOS)
-        node.create_subscription(TwistStamped, self.vehicle.topics.command, self._on_command, RELIABLE_QOS)
+        self.odometry = node.create_publisher(Odometry, namespace + self.vehicle.topics.odometry, SENSOR_QOS)
+        self.override = node.create_publisher(Bool, namespace + self.vehicle.topics.driver_override, SENSOR_QOS)
+        node.create_subscription(TwistStamped, namespace + self.vehicle.topics.command, self._on_command, RELIABLE_QOS)
         node.create_timer(PERIOD_S, self._move)
 
     @property

@@ -320,6 +320,11 @@ def test_reports_are_not_lost(tmp_path: Path, out, words, capsys):
     assert (tmp_path / "old.txt").read_text(encoding="utf-8") == "an older report"
 
 
+def test_a_rehearsal_has_no_place_in_a_fleet(tmp_path: Path, capsys):
+    assert main(["vehicle", "test", "simulator", "--rehearse", "--namespace", "car_7", "--out", str(tmp_path / "report.json")]) == 2
+    assert "leave --namespace and --domain-id out" in capsys.readouterr().err
+
+
 def test_a_file_with_mistakes_is_not_tested(tmp_path: Path, capsys):
     text = (config_dir() / "vehicles" / "simulator.yaml").read_text(encoding="utf-8").replace("length_m: 4.6", "length_m: 3.0")
     (tmp_path / "short.yaml").write_text(text, encoding="utf-8")

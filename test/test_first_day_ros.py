@@ -14,9 +14,9 @@ pytestmark = pytest.mark.ros
 
 
 def test_the_driver_overrides_and_ctrl_c_in_a_motion_stops_the_car_and_leaves_a_report(ros, tmp_path):
-    car = Car(ros.node, has_timeout=False)  # nothing but the vehicle interface stops it
+    car = Car(ros.node, namespace="/car_7", has_timeout=False)  # nothing but the vehicle interface stops it
     path, out = vehicle_file(tmp_path), tmp_path / "report.json"
-    terminal = Terminal(path, "--on-ground", "--person", "the tester", "--out", out)
+    terminal = Terminal(path, "--on-ground", "--namespace", "car_7", "--person", "the tester", "--out", out)
     try:
         while not (terminal.step == "speed" and car.ego.speed_mps > 0.5):
             ros.wait_until(lambda: terminal.asks or car.ego.speed_mps > 0.5, "a question, or the motion", timeout_s=60.0)
@@ -43,7 +43,7 @@ def test_the_driver_overrides_and_ctrl_c_in_a_motion_stops_the_car_and_leaves_a_
     assert car.ego.speed_mps < 0.1 and car.top_mps < 1.1
     report = json.loads(out.read_text(encoding="utf-8"))
     assert [step["outcome"] for step in report["steps"]] == ["passed"] * 4 + ["failed"] + ["skipped"] * 3
-    assert (report["passed"], report["person"], report["on_ground"]) == (False, "the tester", True)
+    assert (report["passed"], report["person"], report["on_ground"], report["namespace"]) == (False, "the tester", True, "car_7")
     assert report["vehicle_file_sha256"] == sha256(path.read_bytes()).hexdigest()
     override, speed = report["steps"][3], report["steps"][4]
     assert override["figures"]["silent_after_s"] <= 0.2 and override["answers"][-1]["answer"] == "yes"

@@ -33,32 +33,34 @@ ANSWER_S, UP_S = 5.0, 30.0
 
 
 class RosBench:
-    """Its node lives in a context of its own; vehicle: with the limits and the adapter that its interface has.
+    """Its node lives in a context of its own, in the vehicle's namespace and domain; vehicle: with the limits and the
+    adapter that its interface has.
 
     watch: called all the time while a step is being done, raises what is to end it. A service that is called is waited for in any case.
     """
 
-    def __init__(self, vehicle: VehicleSpec, *, watch: Callable[[], None], use_sim_time: bool) -> None:
+    def __init__(self, vehicle: VehicleSpec, *, watch: Callable[[], None], use_sim_time: bool, namespace: str, domain_id: int) -> None:
         self.heard = Heard()
         self._vehicle, self._watch, self._planned_s, self._beats = vehicle, watch, 0.0, 0
         overrides = [Parameter("use_sim_time", value=use_sim_time)]
         self._context = Context()
-        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)  # signals are the person's, see `watch`
-        self._node = Node("first_day", context=self._context, parameter_overrides=overrides)
+        rclpy.init(context=self._context, domain_id=domain_id, signal_handler_options=SignalHandlerOptions.NO)  # signals are the person's, see `watch`
+        self._node = Node("first_day", namespace=namespace, context=self._context, parameter_overrides=overrides)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
-        topics, adapter, node = vehicle.topics, vehicle.adapter, self._node
+        adapter, node, names = vehicle.adapter, self._node, vehicle.topics
+        odometry, steering, override, self._command = (name.lstrip("/") for name in (names.odometry, names.steering, names.driver_override, names.command))
         self._plans = node.create_publisher(JointTrajectory, OPERATOR_TOPIC, RELIABLE_QOS)
-        node.create_subscription(OdometryMessage, topics.odometry, self._on_odometry, SENSOR_QOS)
-        node.create_subscription(JointState, topics.steering, self._on_steering, SENSOR_QOS)
-        node.create_subscription(override_type(adapter), topics.driver_override, self._on_override, override_qos(adapter))
-        node.create_subscription(actuation_type(adapter), topics.command, self._on_command, actuation_qos(adapter))
-        node.create_subscription(String, "/vehicle/mode", lambda message: self.heard.note_mode(message.data, arrival_s=self.now_s), LATCHED_QOS)
-        node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, RELIABLE_QOS)
+        node.create_subscription(OdometryMessage, odometry, self._on_odometry, SENSOR_QOS)
+        node.create_subscription(JointState, steering, self._on_steering, SENSOR_QOS)
+        node.create_subscription(override_type(adapter), override, self._on_override, override_qos(adapter))
+        node.create_subscription(actuation_type(adapter), self._command, self._on_command, actuation_qos(adapter))
+        node.create_subscription(String, "vehicle/mode", lambda message: self.heard.note_mode(message.data, arrival_s=self.now_s), LATCHED_QOS)
+        node.create_subscription(DiagnosticArray, "diagnostics", self._on_diagnostics, RELIABLE_QOS)
         node.create_subscription(Header, HEARTBEAT_TOPIC.format(INTERFACE), self._on_heartbeat, SENSOR_QOS)
-        self._engage = node.create_client(SetBool, "/vehicle/engage")
-        self._emergency = node.create_client(SetBool, "/vehicle/emergency_stop")
-        self._lifecycle = node.create_client(ChangeState, f"/{INTERFACE}/change_state")
+        self._engage = node.create_client(SetBool, "vehicle/engage")
+        self._emergency = node.create_client(SetBool, "vehicle/emergency_stop")
+        self._lifecycle = node.create_client(ChangeState, f"{INTERFACE}/change_state")
 
     def close(self) -> None:
         """Destroy the node and its context."""
@@ -112,12 +114,11 @@ class RosBench:
 
     def connections(self) -> Connections:
         """Of the command topic; the vehicle interface and this node are not others."""
-        topic = self._vehicle.topics.command
-        publishers = [info.node_name for info in self._node.get_publishers_info_by_topic(topic)]
+        publishers = [info.node_name for info in self._node.get_publishers_info_by_topic(self._command)]
         if INTERFACE in publishers:
             publishers.remove(INTERFACE)  # once: a second one of its name is another
         return Connections(
-            command_subscriptions=len([i for i in self._node.get_subscriptions_info_by_topic(topic) if i.node_name != self._node.get_name()]),
+            command_subscriptions=len([i for i in self._node.get_subscriptions_info_by_topic(self._command) if i.node_name != self._node.get_name()]),
             other_publishers=tuple(publishers),
         )
 

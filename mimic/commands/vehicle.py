@@ -55,6 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     test.add_argument("--person", default="", help="who confirms, for the report; default: the name of the user")
     test.add_argument("--on-ground", action="store_true", help="the vehicle stands on the ground, on an empty place, not with its wheels up")
     test.add_argument("--rehearse", action="store_true", help="with the built-in simulator's car in the vehicle's place")
+    test.add_argument("--namespace", default="", help="of a vehicle of a fleet, as car_7")
+    test.add_argument("--domain-id", default="", help="ROS domain of the vehicle; default: that of the environment")
     test.add_argument("--overwrite", action="store_true", help="replace an existing report")
 
 
@@ -86,8 +88,11 @@ def _test(args: argparse.Namespace) -> int:
     _checked(args.file)
     from mimic.first_day import run_first_day
 
+    if args.rehearse and (args.namespace or args.domain_id):
+        raise UsageError("--rehearse: has a vehicle and a domain of its own: leave --namespace and --domain-id out")
+    place = {"namespace": args.namespace, "domain_id": args.domain_id}
     options = {"person_name": args.person, "on_ground": args.on_ground, "rehearse": args.rehearse, "overwrite": args.overwrite}
-    return run_first_day(args.file, out=args.out, **options)
+    return run_first_day(args.file, out=args.out, place=place, **options)
 
 
 def _identify(args: argparse.Namespace) -> int:
