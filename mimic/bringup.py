@@ -203,6 +203,7 @@ def vehicle_values(name_or_path: str) -> dict[str, Any]:
     cameras, topics = [camera.name for camera in load_rig(vehicle.rig).cameras], vehicle.topics
     images, infos = ({camera: name(camera).lstrip("/") for camera in cameras} for name in (topics.image, topics.camera_info))
     odometry, steering, override, command = (name.lstrip("/") for name in (topics.odometry, topics.steering, topics.driver_override, topics.command))
+    by_wire = [name.lstrip("/") for name in (topics.fault, topics.enable) if name]
     of_cameras = [topic for camera in cameras for topic in (images[camera], infos[camera])]
     return {
         "vehicle.rig": vehicle.rig,
@@ -215,7 +216,9 @@ def vehicle_values(name_or_path: str) -> dict[str, Any]:
         "vehicle.override_topic": override,
         "vehicle.override_required": vehicle.driver_override_required,
         "vehicle.command_topic": command,
-        "vehicle.recorded_topics": [*of_cameras, "tf_static", odometry, steering, override, command, *OWN_TOPICS],
+        "vehicle.fault_topic": topics.fault.lstrip("/"),
+        "vehicle.enable_topic": topics.enable.lstrip("/"),
+        "vehicle.recorded_topics": [*of_cameras, "tf_static", odometry, steering, override, command, *by_wire, *OWN_TOPICS],
     }
 
 

@@ -75,13 +75,16 @@ class OperationalDesignDomain:
 
 @dataclass(frozen=True, kw_only=True)
 class VehicleTopics:
-    """Names of the vehicle's own topics. images, camera_infos: by the rig's camera, where they are not as `image` and
+    """Names of the vehicle's own topics. fault, enable: of its drive-by-wire (std_msgs/Bool), where it has them: true while it has a
+    fault, which is its heartbeat, too; true while it is to obey. images, camera_infos: by the rig's camera, where they are not as `image` and
     `camera_info` say; transport: of all images."""
 
     odometry: str = "/localization/kinematic_state"
     steering: str = "/vehicle/steering"
     driver_override: str = "/vehicle/driver_override"
     command: str = "/vehicle/command"
+    fault: str = ""
+    enable: str = ""
     transport: str = "raw"
     images: Mapping[str, str] = field(default_factory=dict)
     camera_infos: Mapping[str, str] = field(default_factory=dict)
@@ -89,6 +92,7 @@ class VehicleTopics:
     def __post_init__(self) -> None:
         check_choice("topics.transport", self.transport, TRANSPORTS)
         names = {key: getattr(self, key) for key in ("odometry", "steering", "driver_override", "command")}
+        names |= {key: getattr(self, key) for key in ("fault", "enable") if getattr(self, key) != ""}
         for kind in ("images", "camera_infos"):
             if not isinstance(getattr(self, kind), Mapping):
                 raise ContractError(f"topics.{kind}: is {getattr(self, kind)!r}, must be a mapping of cameras to topics")

@@ -199,6 +199,8 @@ def test_an_emergency_brakes_no_less_than_usual(weak):
         ({"command_timeout_s": 10.0}, "command_timeout_s"),
         ({"driver_override_required": "yes"}, "driver_override_required: is 'yes', must be true or false"),
         ({"topics": {"odometry": "odom"}}, "topics.odometry: is 'odom', must begin with /"),
+        ({"topics": {"fault": "dbw"}}, "topics.fault: is 'dbw', must begin with /"),
+        ({"topics": {"enable": 7}}, "topics.enable: "),
         ({"topics": {"images": {"front": "camera"}}}, "topics.images.front: is 'camera', must begin with /"),
         ({"topics": {"camera_infos": ["/camera"]}}, "topics.camera_infos: is .*, must be a mapping of cameras to topics"),
         ({"topics": {"transport": "smoke"}}, "topics.transport: is 'smoke', must be one of raw, compressed"),

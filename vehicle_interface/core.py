@@ -54,6 +54,7 @@ class VehicleInterfaceCore:
         self._tracker = PlanTracker(actuation_latency_s=vehicle.actuation_latency_s, max_lateral_acceleration_mps2=vehicle.limits.max_lateral_acceleration_mps2)
         self._mode, self._reason = modes.DISENGAGED, "not engaged yet"
         self._plan_steady_ns = self._odometry_steady_ns = self._override_steady_ns = self._verdict_steady_ns = NEVER_NS
+        self._by_wire_steady_ns, self._by_wire_fault = NEVER_NS, False
         self._verdict: Verdict | None = None  # of the supervisor; None: nobody supervises
         self._motion: Motion | None = None  # as last measured
         self._pose = np.zeros(3)  # where the vehicle is thought to be, at …
@@ -109,6 +110,10 @@ class VehicleInterfaceCore:
             self._enter(modes.OVERRIDE_BEGIN if active else modes.OVERRIDE_END, "the driver took over" if active else "the driver let go: engage again")
         self._override_active, self._was_override_seen = active, True
         self._override_steady_ns = steady_ns
+
+    def set_by_wire(self, is_faulty: bool, *, steady_ns: int) -> None:
+        """A heartbeat of the vehicle's drive-by-wire; faulty while it can't, or won't, do what it is told."""
+        self._by_wire_fault, self._by_wire_steady_ns = is_faulty, steady_ns
 
     def set_verdict(self, verdict: Verdict, *, steady_ns: int) -> None:
         """What the supervisor says, which counts as its heartbeat, too: from the first one on it must not cease."""
@@ -183,7 +188,7 @@ class VehicleInterfaceCore:
             fault = self._fault(now_ns=now_ns, steady_ns=steady_ns)
             if fault:
                 self._enter(modes.FAULT, fault)
-        if self._mode in (modes.DISENGAGED, modes.DRIVER_OVERRIDE):
+        if self._mode not in modes.COMMANDING:
             return InterfaceOutput(command=None, mode=self._mode, reason=self._reason)
         is_lost = self._motion is None or self._odometry_fault(now_ns=now_ns, steady_ns=steady_ns) != ""
         pose = self._reckon(now_ns=now_ns, steady_ns=steady_ns)
@@ -228,6 +233,7 @@ class VehicleInterfaceCore:
             self._odometry_fault(now_ns=now_ns, steady_ns=steady_ns),
             self._plan_fault(now_ns=now_ns, steady_ns=steady_ns),
             self._override_fault(steady_ns),
+            self._by_wire_says(steady_ns),
             self._supervisor_fault(steady_ns),
         )
         return next(filter(None, faults), "")
@@ -246,6 +252,14 @@ class VehicleInterfaceCore:
         is_watched = self._was_override_seen or self._parameters.override_required
         is_silent = is_watched and not self._is_fresh(self._override_steady_ns, steady_ns, timeout_s)
         return f"no heartbeat of the driver override within {timeout_s} s" if is_silent else ""
+
+    def _by_wire_says(self, steady_ns: int) -> str:
+        timeout_s = self._parameters.fault_timeout_s
+        if not self._parameters.fault_topic:  # this vehicle does not tell
+            return ""
+        if not self._is_fresh(self._by_wire_steady_ns, steady_ns, timeout_s):
+            return f"the vehicle's drive-by-wire said nothing within {timeout_s} s"
+        return "the vehicle's drive-by-wire has a fault" if self._by_wire_fault else ""
 
     def _supervisor_fault(self, steady_ns: int) -> str:
         timeout_s = self._parameters.supervisor_timeout_s

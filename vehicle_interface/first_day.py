@@ -24,7 +24,6 @@ RUNAWAY, RUNAWAY_MPS, BACK_MPS = 1.5, 0.2, -0.3  # times the speed, and m/s more
 WATCH_S, SETTLE_S, REACH_S, TURN_S, MEAN_S = 2.0, 0.3, 2.5, 1.5, 1.0
 MODE_WITHIN_S, PERSON_WITHIN_S = 1.0, 20.0
 STOP_WITHIN_S, EMERGENCY_WITHIN_S, OWN_STOP_WITHIN_S = 4.0, 3.0, 5.0
-COMMANDING = (modes.ENGAGED, modes.MINIMAL_RISK_STOP, modes.EMERGENCY_STOP)
 
 
 class Bench(Protocol):
@@ -160,8 +159,8 @@ class FirstDay:
         """Brake what may drive to standstill, then disengage; why that was not possible, else empty."""
         if not self._may_drive:
             return ""
-        self._wait(lambda: self._heard.mode in COMMANDING, SETTLE_S)  # the answer to an engagement may be on its way
-        if self._heard.mode in COMMANDING or not self._stands():
+        self._wait(lambda: self._heard.mode in modes.COMMANDING, SETTLE_S)  # the answer to an engagement may be on its way
+        if self._heard.mode in modes.COMMANDING or not self._stands():
             self._bench.emergency_stop(True)
             self._wait(self._stands, EMERGENCY_WITHIN_S)
             done, why = self._bench.emergency_stop(False)

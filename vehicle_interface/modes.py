@@ -14,6 +14,7 @@ from collections.abc import Mapping
 DISENGAGED, ENGAGED, DRIVER_OVERRIDE = "disengaged", "engaged", "driver_override"
 MINIMAL_RISK_STOP, EMERGENCY_STOP = "minimal_risk_stop", "emergency_stop"
 MODES = (DISENGAGED, ENGAGED, DRIVER_OVERRIDE, MINIMAL_RISK_STOP, EMERGENCY_STOP)
+COMMANDING = (ENGAGED, MINIMAL_RISK_STOP, EMERGENCY_STOP)  # in which commands are published
 
 ENGAGE, DISENGAGE, OVERRIDE_BEGIN, OVERRIDE_END = "engage", "disengage", "override_begin", "override_end"
 FAULT, EMERGENCY, RESET = "fault", "emergency", "reset"

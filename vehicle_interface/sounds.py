@@ -22,7 +22,6 @@ TUNES = {
     RELEASED: ((988.0, 0.1), (659.0, 0.16)),
 }
 REPEAT_S = 0.9  # from one beginning of the request to the next
-COMMANDING = (modes.ENGAGED, modes.MINIMAL_RISK_STOP, modes.EMERGENCY_STOP)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +84,7 @@ class Sounder:
         before, self.mode = self.mode, mode
         if before and mode == modes.ENGAGED != before:
             self._waiting = ENGAGED
-        elif before in COMMANDING and mode not in COMMANDING:
+        elif before in modes.COMMANDING and mode not in modes.COMMANDING:
             self._waiting = RELEASED
 
     def due(self, *, now_s: float, playing: str) -> str | None:

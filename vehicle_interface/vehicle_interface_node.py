@@ -44,6 +44,7 @@ class VehicleInterfaceNode(MimicNode):
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._has_followed = False  # a plan, since the last beat of the timer
         self._published_request: bool | None = None
+        self._published_enable: bool | None = None
         self._published_mode = self._diagnosed_mode = self._last_rejection = ""
         self._diagnosed_ns = self._tick_ns = 0
         self._steps, self._bites = 0, Counter[str]()  # since the last diagnostics: with a command, and decided by a limit
@@ -55,6 +56,9 @@ class VehicleInterfaceNode(MimicNode):
         self.create_subscription(Odometry, p.odometry_topic, self._on_odometry, RELIABLE_QOS if p.lockstep else SENSOR_QOS)
         self.create_subscription(JointTrajectory, p.trajectory_topic, self._on_trajectory, RELIABLE_QOS)
         self.create_subscription(override_type(adapter), p.override_topic, self._on_override, override_qos(adapter))
+        if p.fault_topic:
+            self.create_subscription(Bool, p.fault_topic, self._on_by_wire, SENSOR_QOS)
+        self._enable_publisher = self.create_publisher(Bool, p.enable_topic, LATCHED_QOS) if p.enable_topic else None
         if p.lockstep:
             self.create_subscription(DiagnosticArray, "diagnostics", self._on_diagnostics, RELIABLE_QOS)
         else:
@@ -162,6 +166,9 @@ class VehicleInterfaceNode(MimicNode):
         self._core.set_override(is_overridden(self._vehicle.adapter, message), steady_ns=self._times_ns()[1])
         self._publish_mode()
 
+    def _on_by_wire(self, message: Bool) -> None:
+        self._core.set_by_wire(message.data, steady_ns=self._times_ns()[1])
+
     def _on_verdict(self, message: DiagnosticStatus) -> None:
         self._core.set_verdict(verdict_of_status(message), steady_ns=self._times_ns()[1])
         self._publish_mode()
@@ -199,11 +206,11 @@ class VehicleInterfaceNode(MimicNode):
             self.diagnose(MODE_LEVELS[output.mode], output.reason, self._values(output))
 
     def _publish(self, output: InterfaceOutput) -> None:
+        self._publish_mode()
         if output.command is not None:
             self._command_publisher.publish(actuation_message(output.command, output.pedals, self._vehicle))
             self._steps += 1
             self._bites.update(output.biting)
-        self._publish_mode()
 
     def _values(self, output: InterfaceOutput) -> dict[str, object]:
         """What diagnostics say beside the reason. limits: those that decided, each with its share of the steps since the last time."""
@@ -228,6 +235,11 @@ class VehicleInterfaceNode(MimicNode):
         return values
 
     def _publish_mode(self) -> None:
+        """What has changed of it. The drive-by-wire is enabled before the first command, and disabled with the last."""
+        is_enabled = self.is_active and self._core.mode in modes.COMMANDING
+        if self._enable_publisher is not None and is_enabled != self._published_enable:
+            self._published_enable = is_enabled
+            self._enable_publisher.publish(Bool(data=is_enabled))
         if self._core.mode != self._published_mode:
             self._published_mode = self._core.mode
             self._mode_publisher.publish(String(data=self._published_mode))
