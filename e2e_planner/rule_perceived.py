@@ -57,6 +57,8 @@ class PerceptionHeads:
         self.rig = load_rig(card["rig"])
         self.figures: Mapping[str, float] = card["scores"]
         self.model_hash = hashlib.sha256(content).hexdigest()
+        if card.get("model_hash", self.model_hash) != self.model_hash:  # cards of earlier versions have none
+            raise MimicError(f"{path}: has SHA-256 {self.model_hash[:12]}…, its card says {card['model_hash'][:12]}…: card and model don't belong together")
         self._inputs = Inputs([camera.name for camera in self.rig.cameras], recipe=card["recipe"], ego_scales=EGO_SCALES)
         self._session = open_session(content, provider=provider, threads=threads)
         self._names = [i.name for i in self._session.get_inputs()]

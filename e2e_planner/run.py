@@ -151,6 +151,7 @@ def learn_to_see(recipe: Recipe, network: PlannerNetwork, out: Path, splits: Spl
             "rig": recipe.rig,
             "data": dict(splits.described),
             "scores": scores,
+            "model_hash": file_hash(out / PERCEPTION_ONNX_FILE),
             "weights_hash": file_hash(out / WEIGHTS_FILE),
             "begun_with": begun_with,
         }

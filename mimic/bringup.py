@@ -24,6 +24,7 @@ from typing import Any
 
 import yaml
 
+from mimic.release import check_release, release_of
 from mimic_contracts.config import build, config_dir, load_yaml, resolve_config
 from mimic_contracts.errors import ContractError, MimicError, UsageError
 from mimic_contracts.rig import load_rig
@@ -76,6 +77,9 @@ class Argument:
 OF_A_FLEET = {
     "namespace": Argument(description="Namespace of all nodes, topics and services, as car_7; empty: none"),
     "domain_id": Argument(description=f"ROS domain, 0 to {LAST_DOMAIN}; empty: that of the environment"),
+    "release": Argument(
+        description="File that `mimic release` wrote: nothing is started unless code, configuration and policy are as it says; empty: not checked"
+    ),
 }
 
 
@@ -146,7 +150,23 @@ class Table:
         return build(cls, {**base, **content, "name": path.stem, "arguments": {**arguments, **OF_A_FLEET, **arguments}}, str(path))
 
     def process_specs(self, given: Mapping[str, str]) -> list[ProcessSpec]:
-        """The processes for these argument values; raises UsageError on an unknown, missing or impossible value."""
+        """The processes for these argument values; raises UsageError on an unknown, missing or impossible value, and MimicError
+        where they are not what the argument `release` names."""
+        values = self._values(given)
+        specs = self._specs(values)
+        if values["release"]:
+            check_release(Path(values["release"]), self._release(values, specs))
+        return specs
+
+    def release(self, given: Mapping[str, str]) -> dict[str, str]:
+        """What `mimic release` prints for these argument values."""
+        values = self._values(given)
+        return self._release(values, self._specs(values))
+
+    def _release(self, values: Mapping[str, str], specs: Sequence[ProcessSpec]) -> dict[str, str]:
+        return release_of(self.processes, [spec.parameters_file for spec in specs if spec.parameters_file], values)
+
+    def _values(self, given: Mapping[str, str]) -> dict[str, str]:
         unknown = sorted(set(given) - set(self.arguments))
         if unknown:
             raise UsageError(f"{self.name}: unknown argument {', '.join(unknown)}; it has {', '.join(self.arguments)}")
@@ -158,6 +178,9 @@ class Table:
                 raise UsageError(f"{self.name}: {name} is '{values[name]}', must be one of {', '.join(argument.choices)}")
         if not NAMESPACE.fullmatch(values["namespace"]):
             raise UsageError(f"{self.name}: namespace is '{values['namespace']}', must be names of letters, digits and _, as car_7 or fleet/car_7")
+        return values
+
+    def _specs(self, values: Mapping[str, str]) -> list[ProcessSpec]:
         namespace = f"/{values['namespace'].strip('/')}"
         of_vehicle = vehicle_values(values["vehicle"]) if "vehicle" in values else {}
         processes = [{**self._substituted(process, values, of_vehicle), "namespace": namespace} for process in self.processes]

@@ -30,6 +30,7 @@ COMMANDS = {
     "results": "one page of evidence from the results of drive, score and scaling",
     "vehicle": "check vehicle files, identify vehicles from bags",
     "trace": "where the time goes between a picture and the actuation",
+    "release": "name by hash what a bring-up runs with",
     "up": "start a launch file's nodes without `launch`",
     "top": "a live view of what drives: rates, latencies, mode, limits that bite",
 }

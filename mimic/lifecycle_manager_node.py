@@ -59,12 +59,13 @@ class LifecycleManagerNode(Node):
             rclpy.spin_once(self, timeout_sec=WATCH_S)
             for name in names:
                 try:
-                    self._bring_back(name)
+                    self.bring_back(name)
                 except MimicError as error:
                     self.get_logger().warning(f"{error}; trying again", throttle_duration_sec=5.0)
         rclpy.spin(self)
 
-    def _bring_back(self, node_name: str) -> None:
+    def bring_back(self, node_name: str) -> None:
+        """Configure and activate a node that has just been started; raises MimicError when it does not follow."""
         state = self._call(GetState, f"{node_name}/get_state", GetState.Request(), time.monotonic() + WATCH_S)
         if state is not None and state.current_state.id == State.PRIMARY_STATE_UNCONFIGURED:
             self._change(node_name, Transition.TRANSITION_CONFIGURE)

@@ -150,7 +150,7 @@ def test_a_recorder_that_is_killed_comes_back_and_loses_nothing(ros, tmp_path):
     with start(own_table(tmp_path, recorder), {"namespace": "car_7"}, log_directory=tmp_path) as bringup:
         waiting = threading.Thread(target=Bringup.wait, args=(bringup,))
         waiting.start()
-        ros.wait_until(notes.get_subscription_count, "the recorder")
+        ros.wait_until(lambda: notes.get_subscription_count() and "active: record_node" in bringup.last_lines("lifecycle_manager_node"), "the recorder")
         bringup.send_signal("record_node", signal.SIGKILL)
         ros.wait_until(lambda: "active again: record_node" in bringup.last_lines("lifecycle_manager_node"), "its return")
         said = ros.collect(DiagnosticArray, "/car_7/diagnostics")
