@@ -38,8 +38,8 @@ def test_mimic_release_prints_what_a_drive_runs_with(car, capsys):
     assert main(["release", "drive", f"vehicle:={car['vehicle']}", f"policy:={car['policy']}"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads(Path(car["release"]).read_text(encoding="utf-8"))
-    nodes = ("camera_node", "planner_node", "supervisor_node", "vehicle_interface_node", "lifecycle_manager_node")
-    names = {"code", "processes", "vehicle", "rig", "policy/model.onnx", "policy/card.json", *(f"nodes/{name}.yaml" for name in nodes)}
+    nodes = {f"nodes/{spec.name}.yaml" for spec in Table.load("drive").process_specs(car)}
+    names = {"code", "processes", "vehicle", "rig", "policy/model.onnx", "policy/card.json"} | nodes
     assert printed.keys() == names and len(set(printed.values())) == len(names)
     assert printed["policy/model.onnx"] == json.loads((TINY / "card.json").read_text(encoding="utf-8"))["model_hash"]
 
