@@ -13,6 +13,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
+from bag_tools.bag_pictures import picture_payload
 from bag_tools.bag_reader import Bag, BagMessage
 from bag_tools.clip_store import ClipFrames
 from bag_tools.extract_report import bag_report, count_clip, left_out_text, split_figures
@@ -156,32 +157,10 @@ def _pictures(plan: FramePlan, topic_map: TopicMap, ingest: Ingest, pool: Thread
 def _ingest(bag: Bag, ingest: Ingest, camera: str, message: BagMessage) -> tuple[bytes, str]:
     """The rig's picture as a JPEG file and '', or nothing and the reason."""
     try:
-        picture = ingest.ingest(camera, _payload(bag, message))
+        picture = ingest.ingest(camera, picture_payload(bag, message))
     except MimicError as error:
         return b"", reason_of(error)
     return simplejpeg.encode_jpeg(np.ascontiguousarray(picture), JPEG_QUALITY), ""
-
-
-def _payload(bag: Bag, message: BagMessage) -> RawImage | CompressedImage:
-    """Pixels or file of a picture message; its own stamp is not used any more."""
-    content = bag.decode(message)
-    try:
-        data = np.frombuffer(content.data, np.uint8)
-        if not data.size:
-            raise MimicError("picture has no data")
-        if message.channel.type_name.endswith("/CompressedImage"):
-            return CompressedImage(stamp_ns=0, format=content.format, data=data)
-        return RawImage(
-            stamp_ns=0,
-            height_px=content.height,
-            width_px=content.width,
-            encoding=content.encoding,
-            step_bytes=content.step,
-            is_bigendian=bool(content.is_bigendian),
-            data=data,
-        )
-    except (AttributeError, TypeError, ValueError) as error:
-        raise MimicError(f"{message.channel.type_name} is defined in the bag as something else ({error})") from error
 
 
 def _write_clips(plan: FramePlan, frames: Iterable[_FrameResult], topic_map: TopicMap, writer: StoreWriter, report: dict[str, Any]) -> None:
