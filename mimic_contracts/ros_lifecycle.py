@@ -138,7 +138,10 @@ class MimicNode(LifecycleNode):
         return self.on_cleanup(state) if "configure" in self._entities_before else TransitionCallbackReturn.SUCCESS
 
     def destroy_node(self) -> None:
-        """Finish the trace when the process is told to end."""
+        """Finish the trace when the process is told to end. Garbage is collected again, or others would go on seeing the node for
+        20 s, and speak to it instead of the one that is started in its place."""
+        gc.enable()
+        gc.unfreeze()
         self.trace.close()
         super().destroy_node()
 
