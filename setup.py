@@ -17,6 +17,7 @@ NODES = {
     "planner_node": "e2e_planner.planner_node:main",
     "route_node": "e2e_planner.route_node:main",
     "vehicle_interface_node": "vehicle_interface.vehicle_interface_node:main",
+    "calibration_node": "perception.calibration_node:main",
     "supervisor_node": "vehicle_interface.supervisor_node:main",
     "teleop_node": "vehicle_interface.teleop_node:main",
     "sound_node": "vehicle_interface.sound_node:main",

@@ -37,6 +37,7 @@ EXECUTABLES = {
     "planner_node": "e2e_planner.planner_node",
     "route_node": "e2e_planner.route_node",
     "vehicle_interface_node": "vehicle_interface.vehicle_interface_node",
+    "calibration_node": "perception.calibration_node",
     "supervisor_node": "vehicle_interface.supervisor_node",
     "teleop_node": "vehicle_interface.teleop_node",
     "sound_node": "vehicle_interface.sound_node",
@@ -223,7 +224,8 @@ class Table:
 def vehicle_values(name_or_path: str) -> dict[str, Any]:
     """What nodes are told of a vehicle file: parameters by what a table calls them. Its topics are in the vehicle's namespace."""
     vehicle = load_vehicle(name_or_path)
-    cameras, topics = [camera.name for camera in load_rig(vehicle.rig).cameras], vehicle.topics
+    rig, topics = load_rig(vehicle.rig), vehicle.topics
+    cameras = [camera.name for camera in rig.cameras]
     images, infos = ({camera: name(camera).lstrip("/") for camera in cameras} for name in (topics.image, topics.camera_info))
     odometry, steering, override, command = (name.lstrip("/") for name in (topics.odometry, topics.steering, topics.driver_override, topics.command))
     by_wire = [name.lstrip("/") for name in (topics.fault, topics.enable) if name]
@@ -238,6 +240,8 @@ def vehicle_values(name_or_path: str) -> dict[str, Any]:
         "vehicle.steering_topic": steering,
         "vehicle.override_topic": override,
         "vehicle.override_required": vehicle.driver_override_required,
+        "vehicle.ahead_camera": min(rig.cameras, key=lambda camera: abs(camera.mounting.yaw_rad)).name,
+        "vehicle.calibration_required": vehicle.calibration_required,
         "vehicle.command_topic": command,
         "vehicle.fault_topic": topics.fault.lstrip("/"),
         "vehicle.enable_topic": topics.enable.lstrip("/"),

@@ -163,6 +163,7 @@ class VehicleSpec:
     """Geometry, limits, latencies, mounting, topics. command_timeout_s: after how long without a command the vehicle
     itself brakes (required: nothing of ours survives our own death); driver_override_required: it is not engaged without a
     heartbeat of the driver override. steering_offset_rad: angle of the steering wheel at which the vehicle goes straight.
+    calibration_required: it is not engaged before driving has confirmed how its camera is mounted (docs/calibration.md).
     longitudinal: needed by the adapter that takes pedals."""
 
     name: str
@@ -177,6 +178,7 @@ class VehicleSpec:
     adapter: str
     limits: ActuationLimits
     driver_override_required: bool = True
+    calibration_required: bool = True
     topics: VehicleTopics = field(default_factory=VehicleTopics)
     cameras: Mapping[str, Mounting] = field(default_factory=dict)
     odd: OperationalDesignDomain = field(default_factory=OperationalDesignDomain)
@@ -194,8 +196,9 @@ class VehicleSpec:
         check_number("actuation_latency_s", self.actuation_latency_s, low=0.0, high=1.0)
         check_number("command_timeout_s", self.command_timeout_s, low=0.05, high=2.0)
         check_choice("adapter", self.adapter, ADAPTERS)
-        if not isinstance(self.driver_override_required, bool):
-            raise ContractError(f"driver_override_required: is {self.driver_override_required!r}, must be true or false")
+        for name in ("driver_override_required", "calibration_required"):
+            if not isinstance(getattr(self, name), bool):
+                raise ContractError(f"{name}: is {getattr(self, name)!r}, must be true or false")
         check_number("steering_offset_rad", self.steering_offset_rad, low=-1.0, high=1.0)
         if self.adapter == "throttle_brake" and self.longitudinal is None:
             raise ContractError("longitudinal: is missing, adapter 'throttle_brake' needs it; `mimic vehicle identify` finds its values in a recording")

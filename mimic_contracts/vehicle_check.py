@@ -12,6 +12,7 @@ STEEPEST_WHEEL_DEG = 50.0  # of front wheels that are steered
 LOCK_TO_MIDDLE_DEG = 720.0  # of steering wheels: two turns to either side
 SHORTEST_TIMEOUT_S = 0.1  # two commands at 20 Hz
 AROUND_M, HIGHEST_M = 0.3, 4.5  # how far from the vehicle's outline a camera may be mounted
+CALIBRATION_MPS = 5.0  # at 4 m/s calibration_node begins to look
 OTHER_HEIGHT = 1.5  # times as high or as low as the rig's: a picture can be turned, but not lifted
 
 
@@ -60,6 +61,11 @@ def notes(vehicle: VehicleSpec, rig: Rig) -> list[str]:
                 f"cameras.{camera.name}.z_m: is {mounting.z_m}, the rig's is {camera.mounting.z_m}: models of other vehicles see another world from there; "
                 "learn from this vehicle's own drives"
             )
+    if vehicle.calibration_required and vehicle.limits.max_speed_mps < CALIBRATION_MPS:
+        found.append(
+            f"calibration_required: is true, and limits.max_speed_mps {vehicle.limits.max_speed_mps} is below the {CALIBRATION_MPS} m/s at which somebody must "
+            "drive it before it can be engaged: false, where it does not go so fast"
+        )
     return found
 
 

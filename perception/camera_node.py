@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from rclpy.clock import Clock, ClockType
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mimic_contracts.errors import ContractError, MimicError
@@ -18,9 +18,8 @@ from mimic_contracts.vehicle import load_vehicle
 from perception.camera_core import CameraCore, Picture
 from perception.camera_health import NEEDS_MOTION, CameraHealth, HealthLimits
 from perception.camera_parameters import CameraParameters, by_camera, crops_by_camera
-from perception.ros_images import note_transform, picture_of, tf_message_type
+from perception.ros_images import TF_STATIC_QOS, note_transform, picture_of, tf_message_type
 
-TF_STATIC_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)  # as tf2_ros listens
 INFO_PATIENCE_NS = 1_000_000_000
 NO_PICTURES = ("no picture", "unusable picture")  # problems that leave the planner without eyes
 

@@ -6,6 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 from geometry_msgs.msg import TransformStamped
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
 from mimic_contracts.errors import MimicError
@@ -13,6 +14,7 @@ from mimic_contracts.ros_conversions import compressed_image, raw_image
 from mimic_contracts.static_transforms import StaticTransforms
 from perception.image_decoding import Picture, check_raw, decode_compressed, decode_raw
 
+TF_STATIC_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)  # as tf2_ros listens
 # CvBridge knows these; YUV orders differ between its versions, and 16 bit it would scale, so those stay ours.
 CV_BRIDGE_ENCODINGS = ("rgb8", "bgr8", "rgba8", "bgra8", "mono8", "bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8")
 

@@ -21,6 +21,7 @@ from mimic_contracts.config import config_dir, load_yaml
 from mimic_contracts.errors import ContractError, MimicError, UsageError
 from mimic_contracts.parameters import parameters_from, parameters_from_file
 from mimic_sim.sim_parameters import SimParameters
+from perception.calibration_parameters import CalibrationParameters
 from perception.camera_parameters import CameraParameters
 from perception.overlay_parameters import OverlayParameters
 from vehicle_interface.command_timeout_parameters import CommandTimeoutParameters
@@ -35,6 +36,7 @@ PARAMETERS = {
     "planner_node": PlannerParameters,
     "route_node": RouteParameters,
     "vehicle_interface_node": VehicleInterfaceParameters,
+    "calibration_node": CalibrationParameters,
     "supervisor_node": SupervisorParameters,
     "teleop_node": TeleopParameters,
     "sound_node": SoundParameters,
@@ -124,6 +126,7 @@ def test_nothing_in_a_shadow_could_move_a_vehicle():
             "camera_node",
             "planner_node",
             "overlay_node",
+            "calibration_node",
             "record_node",
             "lifecycle_manager_node",
         }

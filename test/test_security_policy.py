@@ -143,8 +143,8 @@ def test_the_policy_allows_what_the_nodes_do_and_nothing_else(tmp_path: Path) ->
         for name, names in used(table, arguments).items():
             for kind in KINDS:
                 found.setdefault(name, {kind: set() for kind in KINDS})[kind] |= {text.replace(f"/{table}/", "/car_7/") for text in names[kind]}
-    recorded = Table.load("record").process_specs({"vehicle": "twist_car", "out": "bag", "namespace": "car_7"})[0].parameters["topics"]
-    found["record_node"]["subscribe"] |= {f"/car_7/{topic}" for topic in recorded}  # it subscribes to what has a publisher
+    specs = {spec.name: spec for spec in Table.load("record").process_specs({"vehicle": "twist_car", "out": "bag", "namespace": "car_7"})}
+    found["record_node"]["subscribe"] |= {f"/car_7/{topic}" for topic in specs["record_node"].parameters["topics"]}  # it subscribes to what has a publisher
     wanted = allowed("/car_7")
     assert wanted.keys() == found.keys()
     differences = {f"{name} {kind}": wanted[name][kind] ^ found[name][kind] for name in found for kind in KINDS if wanted[name][kind] != found[name][kind]}

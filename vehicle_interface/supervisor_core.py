@@ -16,11 +16,12 @@ from mimic_contracts.rig import Rig
 from mimic_contracts.vehicle import VehicleSpec
 from vehicle_interface.plan_tracker import Motion
 from vehicle_interface.plausibility import MOVING_MPS, FrozenPictures, OdometryPlausibility, PlanContinuity, Stream
-from vehicle_interface.supervision import DEGRADED, STOP, Verdict, worst
+from vehicle_interface.supervision import DEGRADED, OK, STOP, Verdict, worst
 from vehicle_interface.supervisor_parameters import SupervisorParameters
 
 STRIDE = 8  # of the pixels that are looked at: enough for light and change, and cheap
 COMPLAINT_S = 1.5  # nodes repeat twice a second what is wrong
+CALIBRATION_NODE = "calibration_node"
 SPEED_MARGIN_MPS = 1.0  # for a road that falls
 BRIGHTNESS_S = 2.0  # over which the light is judged: longer than a bridge's shadow at 10 m/s
 
@@ -34,6 +35,7 @@ class SupervisorCore:
         self._max_speed_mps = vehicle.odd.max_speed_mps or vehicle.limits.max_speed_mps
         self._heartbeats_ns: dict[str, int] = {}
         self._complaints: dict[tuple[str, str], tuple[int, Verdict]] = {}
+        self._calibration: tuple[int, Verdict] | None = None  # when it was said, and what
         self._streams: Mapping[str, Stream] = {"pictures": Stream("pictures", p.frame_timeout_s), "odometry": Stream("odometry", p.odometry_timeout_s)}
         self._pictures = {camera.name: FrozenPictures(camera.name, p.frozen_after_s) for camera in rig.cameras}
         self._odometry, self._plans = OdometryPlausibility(), PlanContinuity()
@@ -45,6 +47,8 @@ class SupervisorCore:
 
     def note_diagnosis(self, node: str, said: Verdict, *, steady_ns: int) -> None:
         """A node says how it does; of its subject (what is before the colon) the last word counts."""
+        if node == CALIBRATION_NODE:
+            self._calibration = (steady_ns, said)
         if node in self._parameters.complaint_names:
             self._complaints[node, said.reason.partition(":")[0]] = (steady_ns, Verdict(said.level, f"{node}: {said.reason}"))
 
@@ -80,6 +84,7 @@ class SupervisorCore:
                 *(finding for pictures in self._pictures.values() for finding in pictures.findings()),
                 *self._plans.findings(),
                 *(verdict for _, verdict in self._complaints.values()),
+                *self._uncalibrated(steady_ns),
                 *self._outside(),
             ]
         )
@@ -91,6 +96,16 @@ class SupervisorCore:
             for node in self._parameters.node_names
             if node not in self._heartbeats_ns or steady_ns - self._heartbeats_ns[node] > timeout_s * 1e9
         ]
+
+    def _uncalibrated(self, steady_ns: int) -> list[Verdict]:
+        """Whether somebody says that the cameras are mounted as is thought. Its death or doubts do not stop who drives already:
+        nothing has moved by that."""
+        if not self._parameters.calibration_required:
+            return []
+        if self._calibration is None or steady_ns - self._calibration[0] > COMPLAINT_S * 1e9:
+            return [Verdict(DEGRADED, f"{CALIBRATION_NODE} does not say that the cameras are mounted right")]
+        said = self._calibration[1]
+        return [] if said.level == OK else [Verdict(DEGRADED, f"{CALIBRATION_NODE}: {said.reason}")]
 
     def _outside(self) -> list[Verdict]:
         """In what the vehicle is not where, or not as, it may be driven."""

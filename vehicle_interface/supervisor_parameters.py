@@ -15,6 +15,7 @@ class SupervisorParameters:
     complaint_names: tuple[str, ...] = parameter(
         ("camera_node", "planner_node", "route_node"), "Nodes whose errors in /diagnostics stop, and whose warnings degrade."
     )
+    calibration_required: bool = parameter(False, "Degraded, until calibration_node says that the cameras are mounted as is thought.")
     rate_hz: float = parameter(50.0, "How often it judges, and says so.", low=10.0, high=200.0)
     heartbeat_timeout_s: float = parameter(0.15, "Without a heartbeat for this long a node is dead or hangs.", low=0.1, high=5.0)
     frame_timeout_s: float = parameter(0.5, "Age of the packed pictures, by stamp or by arrival, beyond which the vehicle is stopped.", low=0.05, high=5.0)
