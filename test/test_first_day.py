@@ -49,6 +49,7 @@ class Faults:
     lets_go: bool = True
     heart_stops: bool = False
     age_s: float = 0.0
+    pause_s: tuple[float, float] = (math.inf, math.inf)  # of the odometry
     connections: Connections = FINE
 
 
@@ -60,7 +61,7 @@ class CalculatedBench:
         self.gentle = dataclasses.replace(vehicle, limits=gentle_limits(vehicle))
         self.core = VehicleInterfaceCore(self.gentle, VehicleInterfaceParameters(override_required=vehicle.driver_override_required))
         self.ego, self.is_active, self.ticks, self.told_ticks, self.told = EgoMotion(x_m=0.0, y_m=0.0, yaw_rad=0.0), True, 0, -1000, None
-        self.engaged_s = 0.0
+        self.engaged_s, self.reason = 0.0, ""
         self.outputs = []
 
     @property
@@ -80,6 +81,7 @@ class CalculatedBench:
             plan = plan_of(sticks, vehicle=self.gentle, max_speed_mps=top_mps, speed_mps=self.heard.speed_mps, stamp_ns=times["now_ns"])
             self.core.set_plan(plan, steady_ns=times["steady_ns"], is_operators=True)
         output = self.core.step(**times)
+        self.reason = output.reason if output.mode == self.heard.mode else self.heard.reason
         if output.command is not None and self.is_active:
             command = output.command
             wheel_rad = road_wheel_angle(command.curvature_1pm, wheelbase_m=self.vehicle.wheelbase_m)
@@ -103,8 +105,9 @@ class CalculatedBench:
         f, times = self.faults, self.times()
         speed_mps = f.odometry * self.ego.speed_mps
         motion = {"pose": self.ego.pose, "speed_mps": speed_mps, "yaw_rate_radps": self.ego.yaw_rate_radps}
-        self.core.set_odometry(stamp_ns=times["now_ns"], **motion, steady_ns=times["steady_ns"])
-        self.heard.note_odometry(Odometry(self.now_s, times["now_ns"] / 1e9, f.age_s, speed_mps, self.ego.yaw_rate_radps))
+        if not f.pause_s[0] < self.now_s < f.pause_s[1]:
+            self.core.set_odometry(stamp_ns=times["now_ns"], **motion, steady_ns=times["steady_ns"])
+            self.heard.note_odometry(Odometry(self.now_s, times["now_ns"] / 1e9, f.age_s, speed_mps, self.ego.yaw_rate_radps))
         if f.has_sensor:
             self.heard.wheels.append(Wheel(self.now_s, f.ratio * road_wheel_angle(self.ego.curvature_1pm, wheelbase_m=self.vehicle.wheelbase_m)))
         self.engaged_s = self.engaged_s + STEP_S if self.core.mode in (modes.ENGAGED, modes.DRIVER_OVERRIDE) else 0.0
@@ -112,9 +115,9 @@ class CalculatedBench:
             acts = f.act_s is not None and self.engaged_s > f.act_s[0] and (self.engaged_s < f.act_s[1] or not f.lets_go)
             self.heard.overrides.append(Event(self.now_s, acts))
             self.core.set_override(acts, steady_ns=times["steady_ns"])
+        self.heard.reason = self.reason  # a tick after the mode, as by the node
         if self.core.mode != self.heard.mode:
             self.heard.note_mode(self.core.mode, arrival_s=self.now_s)
-        self.heard.reason = self.core.step(**times).reason if self.core.mode == modes.DISENGAGED else self.heard.reason
 
     def engage(self, on):
         return self.core.request_engage(on, **self.times())
@@ -186,6 +189,7 @@ SIDE, BACK = "it turns to the other side", "it goes backwards"
         (Faults(has_timeout=False), "own_brakes", "when commands cease the vehicle does not brake; command_timeout_s is 0.5"),
         (Faults(act_s=None), "override", "the driver's act was not seen"),
         (Faults(lets_go=False), "override", "after letting go it should be disengaged, and is driver_override"),
+        (Faults(pause_s=(14.0, 14.6)), "steering", "the mode became minimal_risk_stop: no odometry within 0.3 s"),
         (Faults(heart_stops=True), "override", "the driver's act was not seen|heartbeat"),
         (Faults(connections=Connections(command_subscriptions=0, other_publishers=())), "topics", "/vehicle/command: nobody listens"),
         (Faults(connections=Connections(command_subscriptions=1, other_publishers=("old_planner",))), "topics", "old_planner publishes it, too"),

@@ -293,6 +293,7 @@ class FirstDay:
                     "forward is positive in the command and in the odometry (REP-103)"
                 )
             if self._heard.mode != modes.ENGAGED:
+                self._listen(SETTLE_S)  # the reason comes after the mode
                 raise Stopped(f"the mode became {self._heard.mode}: {self._heard.reason}")
 
     def _come_to_rest(self) -> None:
