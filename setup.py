@@ -83,6 +83,7 @@ setup(
         ],
         "sim": ["moderngl", "av", "pyarrow", "simplejpeg", "libsumo==1.28.*", "sumolib==1.28.*"],
         "towns": ["eclipse-sumo==1.28.*"],
+        "test": ["pytest", "pytest-timeout", "hypothesis"],  # by which `colcon test` knows that these are pytest's
     },
     zip_safe=False,
     cmdclass={"install_data": InstallDataAndNodes},

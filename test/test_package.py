@@ -9,6 +9,7 @@ import sys
 from importlib import import_module
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -19,7 +20,15 @@ from mimic_contracts.config import load_yaml
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("mimic_contracts", "perception", "vehicle_interface", "bag_tools", "e2e_planner", "mimic_sim", "mimic")
 CONFIGURATION = sorted((ROOT / "config").rglob("*.yaml"))
-ROSDEP_KEYS = {"python3-numpy", "python3-opencv", "python3-pytest", "python3-tqdm", "python3-yaml"}  # of rosdistro's python.yaml
+ROSDEP_KEYS = {
+    "python3-numpy",
+    "python3-opencv",
+    "python3-pytest",
+    "python3-pytest-timeout",
+    "python3-hypothesis",
+    "python3-tqdm",
+    "python3-yaml",
+}  # of rosdistro's python.yaml
 ROS_PACKAGES = {"rclpy", "launch", "launch_ros", "ros2launch", "cv_bridge"}  # besides those of messages
 MESSAGES = ("_msgs", "_srvs", "_interfaces")
 
@@ -33,15 +42,21 @@ def copied_tree(destination: Path) -> Path:
     return Path(shutil.copytree(ROOT, destination, ignore=ignored))
 
 
-def entry_points() -> dict[str, str]:
+def declared_in_setup() -> dict[str, Any]:
     """What setup.py declares, by asking it."""
     program = (
         "import setuptools, json\n"
-        "setuptools.setup = lambda **k: print(json.dumps({'scripts': k['entry_points']['console_scripts'], 'version': k['version']}))\n"
+        "setuptools.setup = lambda **k: print(json.dumps({'scripts': k['entry_points']['console_scripts'],"
+        " 'version': k['version'], 'extras': k['extras_require']}))\n"
         "exec(compile(open('setup.py').read(), 'setup.py', 'exec'), {'__file__': 'setup.py', '__name__': '__main__'})"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    declared = ast.literal_eval(done.stdout)
+    return dict(ast.literal_eval(done.stdout))
+
+
+def entry_points() -> dict[str, str]:
+    """Its programs."""
+    declared = declared_in_setup()
     assert declared["version"] == manifest().findtext("version")
     return dict(text.split(" = ") for text in declared["scripts"])
 
@@ -73,6 +88,10 @@ def test_every_message_package_that_is_imported_is_a_dependency():
     messages = {name for name in used if name.endswith(MESSAGES) or name == "rclpy"}
     optional = {"ackermann_msgs", "autoware_control_msgs", "autoware_vehicle_msgs"}  # imported only where they are chosen
     assert messages - optional <= declared
+
+
+def test_colcon_knows_that_the_tests_are_pytests():
+    assert "pytest" in declared_in_setup()["extras"]["test"], "else `colcon test` runs unittest, which finds none and is content"
 
 
 def test_programs_exist():
