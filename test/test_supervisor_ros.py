@@ -50,6 +50,7 @@ class Car:
         self.frames = ros.publisher(Image, "/perception/frame")
         self.diagnostics = ros.publisher(DiagnosticArray, "/diagnostics")
         self.hearts = {name: ros.publisher(Header, f"/{name}/heartbeat", SENSOR_QOS) for name in self.alive}
+        ros.wait_until(lambda: self.verdicts, "a verdict")
         ros.node.create_timer(0.02, self._beat)
 
     def _beat(self):
@@ -95,7 +96,6 @@ class Car:
 def test_one_life(ros):
     """Nothing yet, all well, a dead node, well again, a complaint, frozen pictures, deactivated."""
     car = Car(ros)
-    ros.wait_until(lambda: car.verdicts, "a verdict")
     assert car.verdicts[0].level == ERROR, "it does not say ok before all is there"
     car.engaged()
     assert car.verdicts[-1].level == OK and car.verdicts[-1].name == SUPERVISOR
