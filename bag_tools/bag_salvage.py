@@ -51,7 +51,10 @@ Scan = Iterator[tuple[Channel, int, bytes]]
 
 
 class _EndOfFileError(Exception):
-    """Fewer bytes than a record announces."""
+    """Fewer bytes than a record announces. args: reason, what there was of them."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 def scan_file(path: Path, damage: list[str]) -> Scan:

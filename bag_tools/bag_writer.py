@@ -53,10 +53,13 @@ class BagWriter:
                 self._types.register(get_types_from_msg(definition, type_name))
             except TypesysError as error:
                 raise MimicError(f"{topic}: definition of {type_name} cannot be understood: {error}") from error
-        if type_name in self._types.fielddefs:
-            self._connections[topic] = self._writer.add_connection(topic, type_name, typestore=self._types, offered_qos_profiles=qos)
-        else:
-            self._connections[topic] = self._writer.add_connection(topic, type_name, msgdef="", rihs01=type_hash or "unknown", offered_qos_profiles=qos)
+        try:
+            if type_name in self._types.fielddefs:
+                self._connections[topic] = self._writer.add_connection(topic, type_name, typestore=self._types, offered_qos_profiles=qos)
+            else:
+                self._connections[topic] = self._writer.add_connection(topic, type_name, msgdef="", rihs01=type_hash or "unknown", offered_qos_profiles=qos)
+        except OSError as error:
+            raise MimicError(f"{self.path}: cannot be written any more: {error.strerror}") from error
         self.counts[topic] = 0
 
     def write(self, topic: str, log_ns: int, data: bytes) -> None:

@@ -50,7 +50,10 @@ class RecordNode(MimicNode):
 
     def destroy_node(self) -> None:
         """Finish the bag when the process is told to end while recording."""
-        self._finish()
+        try:
+            self._finish()
+        except MimicError as error:  # a full disk: nobody is left to be told but the log
+            self.get_logger().error(str(error))
         super().destroy_node()
 
     def _look_around(self) -> None:

@@ -113,7 +113,12 @@ class ReplayNode(MimicNode):
         def on_bytes(data: bytes) -> None:
             if self._writer is not None and self._writer.is_open and self._tick >= 0:
                 self._writer.write(name, self._answers.stamp_ns, data)
-                understand(deserialize_message(data, message_type))
+                try:
+                    message = deserialize_message(data, message_type)
+                except RuntimeError as error:  # RMWError, which rclpy does not export
+                    self.get_logger().warning(f"{topic}: cannot be understood: {error}", throttle_duration_sec=5.0)
+                    return
+                understand(message)
                 self._finish_answered_tick()
 
         self.create_subscription(message_type, topic, on_bytes, qos, raw=True)

@@ -342,9 +342,14 @@ class Bringup:
             del self._respawn_s[spec.name]
             self._start(spec)
 
-    def send_signal(self, name: str, number: int) -> None:
-        """To a process that still runs."""
-        self._processes[name].send_signal(number)
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of its processes."""
+        return tuple(self._processes)
+
+    def process(self, name: str) -> "subprocess.Popen[bytes]":
+        """One of the processes, for whoever wants to see how it does, or to end it."""
+        return self._processes[name]
 
     def last_lines(self, name: str) -> str:
         """The end of a process's log."""

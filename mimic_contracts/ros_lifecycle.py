@@ -11,12 +11,13 @@ from typing import Any, ClassVar
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import get_logger
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Header
 
@@ -38,7 +39,7 @@ GARBAGE_BEATS = 33  # from one collection of garbage to the next: a second
 
 
 class MimicNode(LifecycleNode):
-    """A lifecycle node with checked, read-only parameters, diagnostics, and, where it works in real time, a heartbeat while active.
+    """A lifecycle node with checked parameters, which hold from configure to cleanup, diagnostics, and, where it works in real time, a heartbeat while active.
 
     A subclass sets `parameters_class` and implements `configure`, `activate`, `deactivate` and `cleanup`, which raise
     MimicError when they cannot: the transition then fails and the reason is logged. Callbacks look at `is_active`.
@@ -64,6 +65,7 @@ class MimicNode(LifecycleNode):
             default = list(declared.default) if isinstance(declared.default, tuple) else declared.default
             self.declare_parameter(declared.name, default, _descriptor(declared.default, declared.metadata))
         self._entities_before: dict[str, list[tuple[str, Any]]] = {}  # by transition: what was there before it
+        self.add_on_set_parameters_callback(self._refuse_parameters)
 
     def configure(self) -> None:
         """Create what the node needs from self.parameters; raise MimicError when that is impossible."""
@@ -144,6 +146,11 @@ class MimicNode(LifecycleNode):
         gc.unfreeze()
         self.trace.close()
         super().destroy_node()
+
+    def _refuse_parameters(self, _: list[Parameter]) -> SetParametersResult:
+        """From configure to cleanup what was configured holds, rclpy's own use_sim_time with it: a clock must not change while driving."""
+        is_configured = "configure" in self._entities_before
+        return SetParametersResult(successful=not is_configured, reason="parameters are read when the node is configured: clean it up first" * is_configured)
 
     def _beat(self) -> None:
         """From the loop that does the node's work: when that hangs, the heartbeat ceases."""

@@ -1,4 +1,4 @@
-"""The first course: a closed two-lane road of straights and bends, given as data.
+"""The built-in courses: closed two-lane roads of straights and bends, given as data.
 
 Turning to the left is positive. Between a straight and a bend the curvature changes linearly (a clothoid), so that a
 car can follow without a jump of the steering wheel.
@@ -61,6 +61,18 @@ COURSE: tuple[Straight | Bend, ...] = (
     Bend(80.0, 35.0, 16.0),
     Straight(30.0),
     Bend(95.0, 25.0, 12.0),
+)
+
+# Wide enough for 50 km/h all the way round.
+RING: tuple[Straight | Bend, ...] = (
+    Straight(200.0, is_free=True),
+    Bend(90.0, 120.0, 40.0),
+    Straight(100.0, is_free=True),
+    Bend(90.0, 120.0, 40.0),
+    Straight(200.0),
+    Bend(90.0, 120.0, 40.0),
+    Straight(100.0),
+    Bend(90.0, 120.0, 40.0),
 )
 
 
@@ -146,4 +158,4 @@ def _lane(lane_id: str, centre_m: NDArray[np.float64], *, left_marking: str) -> 
     )
 
 
-COURSES = {"course": COURSE}
+COURSES = {"course": COURSE, "ring": RING}

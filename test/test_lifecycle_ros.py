@@ -9,10 +9,12 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 import rclpy
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from std_msgs.msg import String
 from std_srvs.srv import SetBool
 
 from mimic_contracts.errors import MimicError
+from mimic_contracts.parameters import parameter
 from mimic_contracts.ros_lifecycle import MimicNode
 
 pytestmark = pytest.mark.ros
@@ -21,14 +23,16 @@ SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FA
 
 
 @dataclass(frozen=True)
-class NoParameters:
-    """None."""
+class OneParameter:
+    """One."""
+
+    rate_hz: float = parameter(5.0, "A rate.", low=1.0, high=10.0)
 
 
 class Probe(MimicNode):
     """Makes one of each kind, then fails where it is told to."""
 
-    parameters_class = NoParameters
+    parameters_class = OneParameter
     fails_in = ""
 
     def configure(self) -> None:
@@ -99,3 +103,19 @@ def test_a_node_that_cannot_stop_working_is_silent_all_the_same(probe) -> None:
     assert probe.on_deactivate(None) == FAILURE
     assert not probe.is_active
     assert probe.count() == configured, "no timer is left, and no heartbeat"
+
+
+def test_parameters_and_the_choice_of_the_clock_hold_from_configure_to_cleanup(probe) -> None:
+    def set_to(**values):
+        return [result.successful for result in probe.set_parameters([Parameter(name, value=value) for name, value in values.items()])]
+
+    assert set_to(rate_hz=6.0) == [True]
+    probe.on_configure(None)
+    assert probe.parameters.rate_hz == 6.0
+    probe.on_activate(None)
+    assert set_to(rate_hz=7.0, use_sim_time=True) == [False, False]
+    assert probe.get_parameter("rate_hz").value == 6.0 and not probe.get_clock().ros_time_is_active
+    probe.on_deactivate(None)
+    assert set_to(rate_hz=7.0) == [False]
+    probe.on_cleanup(None)
+    assert set_to(rate_hz=7.0) == [True]

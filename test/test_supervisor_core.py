@@ -158,6 +158,7 @@ def test_one_frozen_camera_is_found_but_not_while_the_vehicle_stands(camera):
     watched.speed = 3.0
     assert watched.steps_until(STOP) == 10  # 0.5 s
     assert watched.judge().reason == f"the pictures of camera '{camera}' are frozen for 0.5 s while the vehicle moves"
+    assert watched.judge().suspect_s == pytest.approx(0.6)
     watched.frozen = ()
     assert watched.step() == Verdict()
 
@@ -199,7 +200,7 @@ def test_one_jump_of_the_plan_degrades_and_swinging_stops():
     for curvature in (-0.06, 0.06):
         watched.plan_change = {"curvature": curvature}
         verdict = watched.step()
-    assert verdict == Verdict(STOP, "the plan jumped 3 times within 2.0 s")
+    assert verdict == Verdict(STOP, "the plan jumped 3 times within 2.0 s", pytest.approx(0.2)), "two ticks since the first, and 0.1 s"
     watched.plan_change = {}
     assert watched.run(45) == Verdict()
 

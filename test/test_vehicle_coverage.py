@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ENVELOPE = ROOT / "vehicle_interface" / "envelope.py"
 PURE_TESTS = {  # by what they run whole; apart, because coverage makes them slow
     ("adapters", "core", "envelope", "kinematics", "longitudinal", "modes", "plan_tracker", "teleop"): (
-        *("vehicle_envelope", "vehicle_core", "vehicle_supervised", "vehicle_tracker", "vehicle_longitudinal", "vehicle_by_wire", "teleop"),
+        *("vehicle_envelope", "vehicle_core", "vehicle_supervised", "vehicle_tracker", "vehicle_faults", "vehicle_longitudinal", "vehicle_by_wire", "teleop"),
     ),
     ("plausibility", "supervision", "supervisor_core"): ("supervisor_core",),
     ("identification", "regression"): ("vehicle_identification",),

@@ -27,6 +27,15 @@ def arc_plan(*, stamp_ns=0, speed=8.0, curvature=0.0, acceleration=0.0, start=(0
     return Plan(stamp_ns=stamp_ns, spec=spec, values=np.array(rows), alternatives=none, probabilities=np.zeros(0), model_id="test", is_emergency=emergency)
 
 
+def bent_plan(*, speeds, curvatures, stamp_ns=0):
+    """The plan from the origin on at speeds (21,) along curvatures (21,) that hold from each row to the next."""
+    poses, speeds = [np.zeros(3)], np.array(speeds, np.float64)
+    for before, after, curvature in zip(speeds, speeds[1:], curvatures, strict=False):
+        poses.append(advance_pose(poses[-1], distance_m=(before + after) / 2.0 * CAR.times_s[1], curvature_1pm=float(curvature)))
+    values = np.column_stack([np.array(poses), speeds, np.zeros(len(speeds)), curvatures])
+    return Plan.single(stamp_ns=stamp_ns, spec=CAR, values=values, model_id="test")
+
+
 def changed(plan, channel, values):
     """The plan with one channel replaced; values may be NaN only where the contract lets them."""
     rows = plan.values.copy()

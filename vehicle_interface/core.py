@@ -75,9 +75,10 @@ class VehicleInterfaceCore:
     def set_plan(self, plan: Plan, *, steady_ns: int, is_operators: bool = False) -> None:
         """Take a plan over; raises ContractError with the reason when it cannot be driven: the last good one stays.
 
-        From an operator's first plan on the planner's are left aside, until the vehicle is engaged anew.
+        From an operator's first plan on the planner's are left aside, until the vehicle is engaged anew; so is what is planned while the
+        supervisor stops the vehicle, which it does because plans are not to be trusted, or what they are made of.
         """
-        if self._operator_drives and not is_operators:
+        if (self._operator_drives and not is_operators) or self._is_being_stopped:
             return
         try:
             self._tracker.accept(plan)
@@ -128,6 +129,11 @@ class VehicleInterfaceCore:
     def wants_driver(self) -> bool:
         """Whether a driver is asked to take over: the vehicle stops by itself, or is about to."""
         return self._mode in (modes.MINIMAL_RISK_STOP, modes.EMERGENCY_STOP) or (self._mode == modes.ENGAGED and self._is_degraded)
+
+    @property
+    def _is_being_stopped(self) -> bool:
+        """Whether it still moves in a stop that the supervisor wants."""
+        return self._mode == modes.MINIMAL_RISK_STOP and self._supervisor_says(STOP) != "" and self._envelope.speed_mps > STANDSTILL_MPS
 
     @property
     def _is_degraded(self) -> bool:
@@ -188,6 +194,8 @@ class VehicleInterfaceCore:
             fault = self._fault(now_ns=now_ns, steady_ns=steady_ns)
             if fault:
                 self._enter(modes.FAULT, fault)
+                if self._supervisor_says(STOP) and self._verdict is not None:
+                    self._tracker.revert(self._verdict.suspect_s)
         if self._mode not in modes.COMMANDING:
             return InterfaceOutput(command=None, mode=self._mode, reason=self._reason)
         is_lost = self._motion is None or self._odometry_fault(now_ns=now_ns, steady_ns=steady_ns) != ""
@@ -209,8 +217,11 @@ class VehicleInterfaceCore:
         return InterfaceOutput(command=command, mode=self._mode, reason=self._reason, pedals=pedals, wish=wish, biting=self._envelope.biting)
 
     def _reckon(self, *, now_ns: int, steady_ns: int) -> NDArray[np.float64]:
-        """(3,) the pose now: from the last known one on, as commanded; by the steady clock where the vehicle's stands still."""
-        since_s = min(max(now_ns - self._pose_ns, steady_ns - self._pose_steady_ns, 0) / 1e9, MAX_RECKONING_S)
+        """(3,) the pose now: from the last known one on, as commanded; by the steady clock where the vehicle's stands still, or the
+        stamp is of another time."""
+        stamp_age_s, arrival_age_s = (now_ns - self._pose_ns) / 1e9, (steady_ns - self._pose_steady_ns) / 1e9
+        told_s = stamp_age_s if stamp_age_s <= MAX_RECKONING_S else 0.0
+        since_s = min(max(told_s, arrival_age_s, 0.0), MAX_RECKONING_S)
         return advance_pose(self._pose, distance_m=self._envelope.speed_mps * since_s, curvature_1pm=self._last_curvature_1pm)
 
     def _wish(self, pose: NDArray[np.float64], now_ns: int) -> tuple[Wish, bool]:

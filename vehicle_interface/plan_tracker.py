@@ -20,6 +20,10 @@ JUMP_M, JUMP_SHARE = 0.5, 0.3  # a pose this far from where the motion leads, pl
 MAX_PLAN_START_OFFSET_M = 2.0  # a plan begins at the vehicle; one that begins elsewhere teleports
 MAX_PLAN_STEP_M = 20.0  # between its points, 0.2 s apart: faster than any vehicle
 MAX_PLAN_STEP_BACK_M = 0.5
+MAX_PLAN_SPEED_MPS, MAX_PLAN_CURVATURE_1PM = 100.0, 10.0  # as MAX_PLAN_STEP_M; no vehicle turns so tight
+# A plan says its way three times: by points and headings, by speeds, by curvatures. So far, plus this share, they may be apart at its end.
+APART_M, APART_RAD, APART_SHARE = 2.0, 1.0, 0.5
+MAX_SUSPECT_S = 2.0  # as old plans are kept, for a stop that begins because what came since is not to be trusted
 SPEED_AHEAD_S = 0.5
 BEND_AHEAD_S = 2.0  # how far ahead a plan's bends are braked for
 MIN_BRAKING_WAY_M = 1.0
@@ -67,6 +71,7 @@ class PlanTracker:
         self._plan: Plan | None = None
         self._path = np.zeros((0, 3))
         self._arc_m = np.zeros(0)
+        self._older: deque[tuple[Plan, NDArray[np.float64], NDArray[np.float64]]] = deque()  # plans, paths, arcs, from MAX_SUSPECT_S on
         self._newest_plan_ns = 0
 
     @property
@@ -84,6 +89,7 @@ class PlanTracker:
             since_s = (motion.stamp_ns - self._motions[-1].stamp_ns) / 1e9
             if since_s < -SET_BACK_S:
                 self._motions.clear()  # what was noted before has no place on the new time line
+                self._older.clear()
                 self._newest_plan_ns = 0
             elif since_s <= 0.0:
                 raise ContractError(f"odometry: stamp {motion.stamp_ns} is not after the last one's {self._motions[-1].stamp_ns}")
@@ -97,6 +103,7 @@ class PlanTracker:
         distance_m = float(np.hypot(*(motion.pose - expected)[:2]))
         if distance_m > JUMP_M + JUMP_SHARE * abs(motion.speed_mps) * since_s:
             self._path = from_frame(to_frame(self._path, expected), motion.pose)
+            self._older = deque((plan, from_frame(to_frame(path, expected), motion.pose), arc_m) for plan, path, arc_m in self._older)
             moved = from_frame(to_frame(np.array([m.pose for m in self._motions]), expected), motion.pose)
             self._motions = deque(replace(m, pose=pose) for m, pose in zip(self._motions, moved, strict=True))
 
@@ -109,6 +116,10 @@ class PlanTracker:
             raise ContractError(f"plan: begins {offset_m:.3g} m away from the vehicle, must begin within {MAX_PLAN_START_OFFSET_M} m")
         if (plan.channel("speed_mps") < -0.5).any():
             raise ContractError(f"plan: speed_mps falls to {plan.channel('speed_mps').min():.1f}, must not be negative: reversing is not supported")
+        bounds = {"speed_mps": MAX_PLAN_SPEED_MPS, "curvature_1pm": MAX_PLAN_CURVATURE_1PM}
+        for channel, bound in bounds.items():
+            if (np.abs(plan.channel(channel)) > bound).any():
+                raise ContractError(f"plan: {channel} is {np.abs(plan.channel(channel)).max():.3g}, must be at most {bound}: no vehicle drives so")
         if plan.stamp_ns < self._newest_plan_ns:
             raise ContractError(f"plan: stamp {plan.stamp_ns} is before the last plan's {self._newest_plan_ns}")
         path = plan.values[:, [plan.spec.index("x_m"), plan.spec.index("y_m"), plan.spec.index("yaw_rad")]]
@@ -118,13 +129,24 @@ class PlanTracker:
         along = steps[:, 0] * np.cos(path[:-1, 2]) + steps[:, 1] * np.sin(path[:-1, 2])
         if along.min() < -MAX_PLAN_STEP_BACK_M:
             raise ContractError(f"plan: goes back by {-along.min():.1f} m between two points: reversing is not supported")
-        self._path = from_frame(path, self._pose_at(plan.stamp_ns))
-        self._arc_m = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(path[:, :2], axis=0).T))])
-        self._plan, self._newest_plan_ns = plan, plan.stamp_ns
+        arc_m = np.concatenate([[0.0], np.cumsum(np.hypot(*steps.T))])
+        _check_agreement(plan, arc_m)
+        placed = from_frame(path, self._pose_at(plan.stamp_ns))
+        if self._plan is not None:
+            self._older.append((self._plan, self._path, self._arc_m))
+        while len(self._older) > 1 and self._older[1][0].stamp_ns <= plan.stamp_ns - MAX_SUSPECT_S * 1e9:
+            self._older.popleft()
+        self._plan, self._path, self._arc_m, self._newest_plan_ns = plan, placed, arc_m, plan.stamp_ns
 
     def forget_plan(self) -> None:
         """Drop the plan: a new engagement begins with a new one."""
         self._plan = None
+        self._older.clear()
+
+    def revert(self, suspect_s: float) -> None:
+        """Go back to the last plan from so long before the newest one, or to the oldest that is kept."""
+        while self._plan is not None and self._older and self._plan.stamp_ns > self._newest_plan_ns - suspect_s * 1e9:
+            self._plan, self._path, self._arc_m = self._older.pop()
 
     def follow(self, *, pose: NDArray[np.float64], speed_mps: float, age_s: float) -> Wish:
         """Drive the plan from this pose and speed: the acceleration that brings the vehicle to the plan's speed
@@ -188,3 +210,16 @@ class PlanTracker:
         times_s = [(m.stamp_ns - first.stamp_ns) / 1e9 for m in self._motions]
         x_m, y_m, yaw_rad = np.array([m.pose for m in self._motions]).T
         return np.array([np.interp(before_s, times_s, column) for column in (x_m, y_m, np.unwrap(yaw_rad))])
+
+
+def _check_agreement(plan: Plan, arc_m: NDArray[np.float64]) -> None:
+    """Raise ContractError when speeds or curvatures lead somewhere else than the points, at arc_m (T,) from the first: half of a plan is
+    followed by its points and half by these, so that one of them wrong would be driven."""
+    speeds, curvatures, yaws = (plan.channel(name) for name in ("speed_mps", "curvature_1pm", "yaw_rad"))
+    told_m = float(np.sum((speeds[1:] + speeds[:-1]) / 2.0 * np.diff(plan.spec.times_s)))
+    if abs(told_m - arc_m[-1]) > APART_M + APART_SHARE * max(told_m, arc_m[-1]):
+        raise ContractError(f"plan: contradicts itself: its points are {arc_m[-1]:.1f} m long, its speeds lead {told_m:.1f} m far")
+    told_rad = float(np.sum((curvatures[1:] + curvatures[:-1]) / 2.0 * np.diff(arc_m)))
+    turned_rad = float(np.unwrap(yaws)[-1] - yaws[0])
+    if abs(told_rad - turned_rad) > APART_RAD + APART_SHARE * max(abs(told_rad), abs(turned_rad)):
+        raise ContractError(f"plan: contradicts itself: its headings turn by {turned_rad:.2f} rad, its curvatures by {told_rad:.2f} rad")

@@ -24,6 +24,7 @@ APART_RAD = 0.2
 POSE_JUMP_M = 0.5  # a pose this far from where the motion leads, plus APART_SHARE of the way, has jumped
 LOOK_AHEAD_S = 1.0  # where successive plans are compared
 PLAN_JUMP_M, PLAN_JUMP_MPS = 1.0, 4.0  # sideways, and in speed
+JUST_BEFORE_S = 0.1  # a picture or two before what was first seen to be wrong
 PLAN_XY = [CAR.index("x_m"), CAR.index("y_m"), CAR.index("yaw_rad")]
 PLAN_SPEED = CAR.index("speed_mps")
 
@@ -140,7 +141,7 @@ class FrozenPictures:
         """What is wrong now."""
         frozen_s = (self._stamp_ns - self._since_ns) / 1e9
         return (
-            [Verdict(STOP, f"the pictures of camera '{self._camera}' are frozen for {frozen_s:.1f} s while the vehicle moves")]
+            [Verdict(STOP, f"the pictures of camera '{self._camera}' are frozen for {frozen_s:.1f} s while the vehicle moves", frozen_s + JUST_BEFORE_S)]
             if frozen_s >= self._frozen_after_s
             else []
         )
@@ -173,4 +174,5 @@ class PlanContinuity:
         """What is wrong now."""
         if not self._jumps:
             return []
-        return [Verdict(STOP if len(self._jumps) >= OFTEN else DEGRADED, f"the plan jumped {len(self._jumps)} times within {HELD_S} s")]
+        since_s = (self._stamp_ns - self._jumps[0]) / 1e9 + JUST_BEFORE_S
+        return [Verdict(STOP if len(self._jumps) >= OFTEN else DEGRADED, f"the plan jumped {len(self._jumps)} times within {HELD_S} s", since_s)]
