@@ -34,7 +34,9 @@ from std_msgs.msg import Bool, String
 from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
 
-from mimic.bringup import EXECUTABLES, Bringup, ProcessSpec, Table, child_environment, own_domain_id
+from mimic.bringup import Bringup
+from mimic.domain import child_environment, own_domain_id
+from mimic.process_table import EXECUTABLES, ProcessSpec, Table
 from mimic_contracts.config import config_dir
 from mimic_contracts.motion import points_to_frame
 from mimic_contracts.ros_conversions import ns_to_stamp, odometry_pose, route_message, stamp_to_ns

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 
-from mimic.bringup import EXECUTABLES
+from mimic.process_table import EXECUTABLES
 
 BUSY_S = 2.0
 

@@ -19,7 +19,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "test"))  # the car an
 import rclpy
 from first_day_car import Car, Terminal, vehicle_file
 
-from mimic.bringup import child_environment, own_domain_id
+from mimic.domain import child_environment, own_domain_id
 
 # The car's faults, and the step that must find them.
 CASES = {

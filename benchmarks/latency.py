@@ -26,7 +26,8 @@ from rclpy.executors import ExternalShutdownException
 from sensor_msgs.msg import Image
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from mimic.bringup import child_environment, start
+from mimic.bringup import start
+from mimic.domain import child_environment
 from mimic.trace_table import whole_way_ms
 from mimic_contracts.action_spec import CAR
 from mimic_contracts.ros_conversions import stamp_to_ns

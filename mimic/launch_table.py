@@ -13,7 +13,8 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
-from mimic.bringup import RESPAWN_S, ProcessSpec, Table
+from mimic.bringup import RESPAWN_S
+from mimic.process_table import ProcessSpec, Table
 
 
 def describe(name: str) -> LaunchDescription:

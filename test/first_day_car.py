@@ -12,7 +12,7 @@ from geometry_msgs.msg import TwistStamped
 from nav_msgs.msg import Odometry
 from std_msgs.msg import Bool
 
-from mimic.bringup import child_environment
+from mimic.domain import child_environment
 from mimic_contracts.config import config_dir, load_yaml
 from mimic_contracts.ros_conversions import odometry_message
 from mimic_contracts.ros_lifecycle import RELIABLE_QOS, SENSOR_QOS

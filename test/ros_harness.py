@@ -25,7 +25,7 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 
-from mimic.bringup import child_environment, own_domain_id
+from mimic.domain import child_environment, own_domain_id
 from mimic_contracts.ros_lifecycle import RELIABLE_QOS
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,7 +11,8 @@ import yaml
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 
-from mimic.bringup import Bringup, child_environment, start
+from mimic.bringup import Bringup, start
+from mimic.domain import child_environment
 from mimic_contracts.errors import MimicError
 
 pytestmark = pytest.mark.ros

@@ -14,9 +14,10 @@ from bag_tools.record_parameters import RecordParameters
 from bag_tools.replay_parameters import ReplayParameters
 from e2e_planner.planner_parameters import PlannerParameters
 from e2e_planner.route_parameters import RouteParameters
-from mimic.bringup import EXECUTABLES, ProcessSpec, Table, child_environment, own_domain_id
 from mimic.commands.up import key_values
+from mimic.domain import child_environment, own_domain_id
 from mimic.lifecycle_manager_parameters import LifecycleManagerParameters
+from mimic.process_table import EXECUTABLES, ProcessSpec, Table
 from mimic_contracts.config import config_dir, load_yaml
 from mimic_contracts.errors import ContractError, MimicError, UsageError
 from mimic_contracts.parameters import parameters_from, parameters_from_file
@@ -272,7 +273,7 @@ def test_children_find_the_suite_and_bootstrap_their_own_python(monkeypatch):
 
 
 def test_no_two_processes_have_the_same_domain():
-    program = "from mimic.bringup import own_domain_id as o; a = o(); assert a == o(); print(a, flush=True); input()"
+    program = "from mimic.domain import own_domain_id as o; a = o(); assert a == o(); print(a, flush=True); input()"
     others = [subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     domains = [int(other.stdout.readline()) for other in others]
     for other in others:

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from mimic.bringup import Table, vehicle_values
+from mimic.process_table import Table, vehicle_values
 from mimic_contracts.errors import ContractError
 from mimic_contracts.rig import load_rig
 from mimic_contracts.vehicle import load_vehicle

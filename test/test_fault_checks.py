@@ -18,7 +18,7 @@ from sensor_msgs.msg import Image
 from soak import growth
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from mimic.bringup import EXECUTABLES
+from mimic.process_table import EXECUTABLES
 from mimic_contracts.vehicle import load_vehicle
 from vehicle_interface.envelope import Envelope
 

@@ -19,7 +19,9 @@ from rosgraph_msgs.msg import Clock
 from std_msgs.msg import String
 from std_srvs.srv import SetBool
 
-from mimic.bringup import MOVES_A_VEHICLE, Bringup, ProcessSpec, Table, own_domain_id, start
+from mimic.bringup import Bringup, start
+from mimic.domain import own_domain_id
+from mimic.process_table import MOVES_A_VEHICLE, ProcessSpec, Table
 from mimic_contracts.config import config_dir
 from mimic_contracts.errors import ContractError, UsageError
 from mimic_contracts.ros_lifecycle import LATCHED_QOS, RELIABLE_QOS, SENSOR_QOS

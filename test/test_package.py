@@ -170,7 +170,7 @@ def test_configuration_is_valid(path):
     elif kind == "towns":
         assert all(set(made) == {"style", "seed", "split"} for made in load_yaml(path).values())
     elif kind == "bringup":
-        import_module("mimic.bringup").Table.load(str(path))
+        import_module("mimic.process_table").Table.load(str(path))
     else:
         assert kind == "nodes" and list(load_yaml(path)) == ["/**"]  # in whatever namespace the node is
 

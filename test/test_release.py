@@ -9,8 +9,8 @@ import yaml
 
 from e2e_planner.policies import load_policy
 from mimic import release
-from mimic.bringup import Table
 from mimic.cli import main
+from mimic.process_table import Table
 from mimic_contracts.config import config_dir, models_dir
 from mimic_contracts.errors import MimicError, UsageError
 

@@ -19,8 +19,9 @@ from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
-from mimic.bringup import EXECUTABLES, ProcessSpec, Table, child_environment, own_domain_id
+from mimic.domain import child_environment, own_domain_id
 from mimic.lifecycle_manager_node import LifecycleManagerNode
+from mimic.process_table import EXECUTABLES, ProcessSpec, Table
 from mimic_contracts.config import config_dir
 from mimic_contracts.ros_lifecycle import MimicNode
 

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import yaml
 
-from mimic.bringup import Table
 from mimic.cli import main
+from mimic.process_table import Table
 from mimic_contracts.config import config_dir
 from mimic_contracts.errors import ContractError
 from mimic_contracts.image_geometry import remap_table

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from vehicle_helpers import arc_plan
 
-from mimic.bringup import child_environment
 from mimic.cli import main
+from mimic.domain import child_environment
 from mimic.top_core import COMPLAINT_NS, PLAN_TOPIC, VERDICT_TOPIC, WINDOW_NS, PipelineTopics, TopCore
 from mimic.top_text import top_text
 from mimic_contracts.rig import load_rig

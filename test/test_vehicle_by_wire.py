@@ -4,7 +4,7 @@ import pytest
 import yaml
 from vehicle_helpers import TICK_NS, Car, S
 
-from mimic.bringup import Table, vehicle_values
+from mimic.process_table import Table, vehicle_values
 from mimic_contracts.config import config_dir, load_yaml
 from vehicle_interface import modes
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mimic.bringup import EXECUTABLES
+from mimic.process_table import EXECUTABLES
 from mimic_contracts.action_spec import CAR
 from mimic_contracts.config import config_dir
 

@@ -18,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the release."""
-    from mimic.bringup import Table
     from mimic.commands.up import key_values
+    from mimic.process_table import Table
 
     print(json.dumps(Table.load(args.name).release(key_values(args.arguments)), indent=2))
     return 0

@@ -19,7 +19,7 @@ import sys
 import time
 from importlib.util import find_spec
 
-from mimic.bringup import NAMESPACE
+from mimic.process_table import NAMESPACE
 from mimic.top_core import PipelineTopics, TopCore
 from mimic.top_text import top_text
 from mimic_contracts.errors import MimicError, UsageError

@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run until a process that ends all does so, one fails, or Ctrl-C."""
-    from mimic.bringup import Table, start
+    from mimic.bringup import start
+    from mimic.process_table import Table
 
     table = Table.load(args.name)
     if args.show_args:
