@@ -306,8 +306,12 @@ class FaultDrive:
         """The response of a service."""
         client = self.node.create_client(service_type, name)
         self.wait_until(client.service_is_ready, f"service {name}")
-        future = client.call_async(request)
-        self.wait_until(future.done, f"answer of {name}")
+        for _ in range(5):  # a first answer can get lost, when the service has matched our request but not yet our reader
+            future = client.call_async(request)
+            if self.spin_until(future.done, ANSWER_S):
+                break
+        else:
+            self.wait_until(future.done, f"answer of {name}")
         self.node.destroy_client(client)
         return future.result()
 
@@ -329,6 +333,10 @@ class FaultDrive:
         engaged_from = len(self.modes)
         self.spin_until(lambda: self.mode == modes.ENGAGED or len(self.modes) > engaged_from, 5.0)
         return ""
+
+    def reset_emergency_stop(self) -> bool:
+        """Whether there is none any more."""
+        return bool(self.call(SetBool, "/vehicle/emergency_stop", SetBool.Request(data=False)).success)
 
     def raise_for_dead(self) -> None:
         """RuntimeError with the log of a node that has ended."""
@@ -362,7 +370,7 @@ class FaultDrive:
         if self.mode in (modes.MINIMAL_RISK_STOP, modes.DISENGAGED, modes.EMERGENCY_STOP) and not self.spin_until(self._stands, STOP_S):
             self.findings.append(f"still {self.speed_mps:.1f} m/s after {STOP_S} s")
         if self.mode == modes.EMERGENCY_STOP:
-            self.call(SetBool, "/vehicle/emergency_stop", SetBool.Request(data=False))
+            self.reset_emergency_stop()
         self.findings += self.judge_commands(*from_here, is_emergency=fault.is_emergency) + self.judge_logs()
         if self.lane.least_margin_m < 0.0 and not self._is_patient:  # with longer timeouts it is longer on a wrong way
             self.findings.append(f"the car left its lane by {-self.lane.least_margin_m:.2f} m")

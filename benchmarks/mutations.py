@@ -4,7 +4,8 @@
     python benchmarks/mutations.py --count 100 --seed 7 --only planning diagnostics
 
 The subscriptions are those that the nodes have in the ROS graph. No node may die or let an exception through, each command must be inside of the
-vehicle file's limits, and afterwards it must be possible to engage and drive. Exit code 1 when one of these does not hold.
+vehicle file's limits (those of an emergency: a message may say that it is one), and afterwards it must be possible to
+engage and drive. Exit code 1 when one of these does not hold.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from sensor_msgs.msg import Image
 
 from mimic_contracts.navigation import RouteFile, route_text
 from mimic_contracts.ros_lifecycle import LATCHED_QOS, SENSOR_QOS
+from vehicle_interface import modes
 
 FLOATS = (math.nan, math.inf, -math.inf, 0.0, -0.0, 1e308, -1e308, 5e-324, 1e39, -1.0, 1.0, 1e6)
 TEXTS = (
@@ -189,6 +191,8 @@ class Mutator:
         for number in range(count):
             if number % BATCH == BATCH - 1:
                 drive.raise_for_dead()
+                if drive.mode == modes.EMERGENCY_STOP:  # somebody has pressed the joystick's button
+                    drive.spin_until(drive.reset_emergency_stop, 30.0)
                 drive.engage()
                 drive.spin_until(lambda: False, PAUSE_S)
             data = self._good.get(topic) or serialize_message(message_type())
@@ -214,9 +218,10 @@ def run(drive: FaultDrive, *, count: int, seed: int, only: list[str]) -> dict[st
         mutator.attack(topic, count, random.Random(f"{seed} {topic}"))
         print(f"{topic}: {mutator.sent[topic]}, {len(drive.commands) - from_here[0]} commands", file=sys.stderr, flush=True)
         if topic != COMMAND_TOPIC:
-            findings += [f"{topic}: {finding}" for finding in drive.judge_commands(*from_here)]
+            findings += [f"{topic}: {finding}" for finding in drive.judge_commands(*from_here, is_emergency=True)]
         findings += [f"{topic}: {finding}" for finding in drive.judge_logs()]
-    drive.spin_until(lambda: False, 2.0)
+    drive.spin_until(lambda: False, PAUSE_S)
+    drive.reset_emergency_stop()
     drive.engage()
     drive.wait_until(lambda: drive.speed_mps > 3.0, "3 m/s after all of it", 60.0)
     drive.raise_for_dead()

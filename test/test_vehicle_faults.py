@@ -61,3 +61,18 @@ def test_a_localisation_jump_takes_older_plans_along():
     assert tracker.steer(pose=np.array([10.0, 7.0, 0.0]), speed_mps=8.0) == pytest.approx(0.0, abs=1e-9)
     tracker.revert(9.0)
     assert tracker.plan.stamp_ns == 0, "the oldest"
+
+
+@pytest.mark.parametrize("factor", [3.0, 0.0])
+def test_it_stops_on_its_line_also_when_the_measured_speed_is_wrong(factor):
+    """In a bend of 100 m radius: with the limits of three times the speed it could not follow."""
+    car = Car(speed=13.9, curvature=0.01).engaged(curvature=0.01)
+    car.drive(20, curvature=0.01)
+    before = car.pose.copy()
+    while car.speed > 0.0:
+        car.sense(speed_mps=factor * car.speed)
+        out = car.step()
+        assert out.mode == modes.MINIMAL_RISK_STOP and "where the vehicle can only have come to 13.9 m/s" in out.reason
+    x_m, y_m, _ = to_frame(car.pose[None], before)[0]
+    assert x_m > 25.0
+    assert abs(np.hypot(x_m, y_m - 100.0) - 100.0) < 0.3

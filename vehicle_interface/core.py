@@ -25,6 +25,9 @@ EMERGENCY_ACCELERATION_MPS2 = -100.0  # as hard as the envelope lets it
 MIN_STEP_S, MAX_STEP_S = 1e-6, 0.2  # other gaps between steps are taken as these: the limits count per second of actuation
 # A measured speed that changes faster than any road vehicle's: too wrong to begin from, so engaging waits until it settles.
 JUMP_MPS2, JUMP_MPS, SETTLE_S = 12.0, 0.5, 1.0
+# A measured speed this far from the envelope's, which follows it as fast as a vehicle can accelerate or brake, is wrong: to believe in it
+# would bound curvatures by a speed that the vehicle does not have, so that it could not follow its line.
+MAX_APART_MPS = 3.0
 MAX_SPEED_EXCESS_MPS = 0.5  # beyond the vehicle's limit at which it can still be engaged
 NEVER_NS = -(2**62)
 
@@ -94,7 +97,7 @@ class VehicleInterfaceCore:
         """
         try:
             motion = Motion(stamp_ns=stamp_ns, pose=pose, speed_mps=speed_mps, yaw_rate_radps=yaw_rate_radps)
-            self._tracker.add_motion(motion)
+            self._tracker.add_motion(self._believed(motion))
         except ContractError:
             self.rejected_odometry += 1
             raise
@@ -291,7 +294,17 @@ class VehicleInterfaceCore:
         age_s = (now_ns - self._motion.stamp_ns) / 1e9
         if abs(age_s) > timeout_s:
             return f"the odometry's stamp is {age_s:.2f} s old, must be within {timeout_s} s"
+        if self._believed(self._motion) is not self._motion:
+            return f"the measured speed is {self._motion.speed_mps:.1f} m/s, where the vehicle can only have come to {self._envelope.speed_mps:.1f} m/s"
         return ""
+
+    def _believed(self, motion: Motion) -> Motion:
+        """A motion, or, where its speed is wrong, its pose with the speed and the curvature that were commanded: a pose that moves otherwise
+        than its speed says would be taken for a jump of the localisation, with which the plan's line moves."""
+        speed_mps = self._envelope.speed_mps
+        if self._mode not in modes.COMMANDING or abs(motion.speed_mps - speed_mps) <= MAX_APART_MPS:
+            return motion
+        return replace(motion, speed_mps=speed_mps, yaw_rate_radps=speed_mps * self._last_curvature_1pm)
 
     def _cannot_begin(self, steady_ns: int) -> str:
         """Why commands must not begin from the motion that is measured now; empty when they may."""
