@@ -1,4 +1,4 @@
-"""From sightings to a verdict, what is remembered of it, and what the supervisor makes of it."""
+"""From sightings to a verdict, and what is remembered of it."""
 
 import json
 import math
@@ -9,14 +9,10 @@ import numpy as np
 import pytest
 
 from mimic_contracts.errors import MimicError
-from mimic_contracts.rig import Mounting, load_rig
-from mimic_contracts.vehicle import load_vehicle
+from mimic_contracts.rig import Mounting
 from perception.calibration_memory import memory_path, recall, remember
 from perception.mounting_estimate import CALIBRATED, HEIGHTS, KEPT, MOVED, NEEDED, SIGHTINGS, UNCALIBRATED, MountingEstimate
 from perception.mounting_sight import Sighting
-from vehicle_interface.supervision import DEGRADED, OK, STOP, Verdict
-from vehicle_interface.supervisor_core import SupervisorCore
-from vehicle_interface.supervisor_parameters import SupervisorParameters
 
 MOUNTING = Mounting(x_m=1.6, y_m=0.0, z_m=1.4, pitch_rad=math.radians(1.0))
 RIGHT = (0.0, math.radians(1.0), 1.4)
@@ -145,29 +141,3 @@ def test_a_memory_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> N
 
 
 # The supervisor
-
-
-def supervisor(**parameters: object) -> SupervisorCore:
-    return SupervisorCore(load_vehicle("simulator"), load_rig("mono"), SupervisorParameters(node_names=(), complaint_names=("camera_node",), **parameters))
-
-
-def calibration_findings(core: SupervisorCore, steady_ns: int) -> list[str]:
-    """Reasons of degraded, once all else that would stop is taken as well."""
-    return [finding.reason for finding in core._uncalibrated(steady_ns)]
-
-
-def test_the_supervisor_degrades_until_somebody_confirms_and_again_when_he_falls_silent() -> None:
-    core = supervisor(calibration_required=True)
-    assert calibration_findings(core, 0) == ["calibration_node does not say that the cameras are mounted right"]
-    core.note_diagnosis("calibration_node", Verdict(DEGRADED, "mounting of 'front': uncalibrated"), steady_ns=0)
-    assert calibration_findings(core, 10**9) == ["calibration_node: mounting of 'front': uncalibrated"]
-    core.note_diagnosis("calibration_node", Verdict(OK, "mounting of 'front': calibrated"), steady_ns=10**9)
-    assert calibration_findings(core, 2 * 10**9) == []
-    assert calibration_findings(core, 3 * 10**9) == ["calibration_node does not say that the cameras are mounted right"]
-
-
-def test_not_even_its_errors_stop_and_who_needs_none_is_not_asked() -> None:
-    core = supervisor(calibration_required=True)
-    core.note_diagnosis("calibration_node", Verdict(STOP, "cannot configure: x"), steady_ns=0)
-    assert [finding.level for finding in core._uncalibrated(0)] == [DEGRADED]
-    assert supervisor()._uncalibrated(0) == []

@@ -143,14 +143,14 @@ def test_the_bridge_joins_the_worlds_topics_to_those_that_our_nodes_use(made: tu
     interface, timeout = VehicleInterfaceParameters(), CommandTimeoutParameters()
     out_of_gazebo = {
         "/clock": "/clock",  # gz-sim, src/SimulationRunner.cc
-        odometry.findtext("odom_topic"): interface.odometry_topic,
-        **{sensor.findtext("topic"): by_camera("topics", camera.topics)[sensor.get("name")] for sensor in sensors},
-        **{sensor.findtext("camera/camera_info_topic"): by_camera("info_topics", camera.info_topics)[sensor.get("name")] for sensor in sensors},
+        odometry.findtext("odom_topic"): f"/{interface.odometry_topic}",  # our nodes' names are relative, the bridge's are not
+        **{sensor.findtext("topic"): f"/{by_camera('topics', camera.topics)[sensor.get('name')]}" for sensor in sensors},
+        **{sensor.findtext("camera/camera_info_topic"): f"/{by_camera('info_topics', camera.info_topics)[sensor.get('name')]}" for sensor in sensors},
     }
     found = {entry["gz_topic_name"]: entry["ros_topic_name"] for entry in entries if entry["direction"] == "GZ_TO_ROS"}
     assert found == out_of_gazebo and len(found) == 2 + 2 * len(rig.cameras)
     into_gazebo = [(entry["ros_topic_name"], entry["gz_topic_name"]) for entry in entries if entry["direction"] == "ROS_TO_GZ"]
-    assert into_gazebo == [(timeout.vehicle_topic, steering.findtext("topic"))]
+    assert into_gazebo == [(f"/{timeout.vehicle_topic}", steering.findtext("topic"))]
     assert timeout.command_topic == interface.command_topic and VEHICLE.adapter == "twist"
 
 

@@ -271,3 +271,16 @@ def test_a_geofence_far_from_the_origin_is_as_sharp():
 def test_an_impossible_domain_is_named(values, key):
     with pytest.raises(ContractError, match=key):
         OperationalDesignDomain(**values)
+
+
+def test_it_degrades_until_somebody_confirms_the_mounting_and_again_when_he_falls_silent():
+    car = Watched(calibration_required=True)
+    assert car.run() == Verdict(DEGRADED, "calibration_node does not say that the cameras are mounted right")
+    for said, found in (
+        (Verdict(DEGRADED, "mounting of 'front': uncalibrated"), Verdict(DEGRADED, "calibration_node: mounting of 'front': uncalibrated")),
+        (Verdict(STOP, "cannot configure: x"), Verdict(DEGRADED, "calibration_node: cannot configure: x")),  # nothing has moved by that
+        (Verdict(OK, "mounting of 'front': calibrated"), Verdict()),
+    ):
+        car.core.note_diagnosis("calibration_node", said, steady_ns=car.steady_ns)
+        assert car.step() == found
+    assert car.run().reason == "calibration_node does not say that the cameras are mounted right"
