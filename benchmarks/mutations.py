@@ -4,8 +4,8 @@
     python benchmarks/mutations.py --count 100 --seed 7 --only planning diagnostics
 
 The subscriptions are those that the nodes have in the ROS graph. No node may die or let an exception through, each command must be inside of the
-vehicle file's limits (those of an emergency: a message may say that it is one), and afterwards it must be possible to
-engage and drive. Exit code 1 when one of these does not hold.
+vehicle file's limits (those of an emergency: a message may say that it is one), and afterwards it must be possible to engage and drive. Exit
+code 1 when one of these does not hold.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fault_drive import FaultDrive
+from fault_drive import STOP_S, FaultDrive
 from fault_table import Timeouts
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
@@ -31,7 +31,6 @@ from sensor_msgs.msg import Image
 
 from mimic_contracts.navigation import RouteFile, route_text
 from mimic_contracts.ros_lifecycle import LATCHED_QOS, SENSOR_QOS
-from vehicle_interface import modes
 
 FLOATS = (math.nan, math.inf, -math.inf, 0.0, -0.0, 1e308, -1e308, 5e-324, 1e39, -1.0, 1.0, 1e6)
 TEXTS = (
@@ -191,8 +190,7 @@ class Mutator:
         for number in range(count):
             if number % BATCH == BATCH - 1:
                 drive.raise_for_dead()
-                if drive.mode == modes.EMERGENCY_STOP:  # somebody has pressed the joystick's button
-                    drive.spin_until(drive.reset_emergency_stop, 30.0)
+                drive.spin_until(drive.reset_emergency_stop, STOP_S)  # somebody may have pressed the joystick's button
                 drive.engage()
                 drive.spin_until(lambda: False, PAUSE_S)
             data = self._good.get(topic) or serialize_message(message_type())
@@ -221,7 +219,7 @@ def run(drive: FaultDrive, *, count: int, seed: int, only: list[str]) -> dict[st
             findings += [f"{topic}: {finding}" for finding in drive.judge_commands(*from_here, is_emergency=True)]
         findings += [f"{topic}: {finding}" for finding in drive.judge_logs()]
     drive.spin_until(lambda: False, PAUSE_S)
-    drive.reset_emergency_stop()
+    drive.spin_until(drive.reset_emergency_stop, STOP_S)
     drive.engage()
     drive.wait_until(lambda: drive.speed_mps > 3.0, "3 m/s after all of it", 60.0)
     drive.raise_for_dead()
