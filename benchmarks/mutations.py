@@ -1,6 +1,6 @@
 """Mutated messages at every subscription of every node, while they drive: well-formed ones with wild values, and damaged bytes.
 
-    python benchmarks/mutations.py                     10,000 at each subscription, about 30 min; JSON on stdout
+    python benchmarks/mutations.py                     10,000 at each subscription, hours; JSON on stdout
     python benchmarks/mutations.py --count 100 --seed 7 --only planning diagnostics
 
 The subscriptions are those that the nodes have in the ROS graph. No node may die or let an exception through, each command must be inside of the
