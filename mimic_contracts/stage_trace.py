@@ -117,7 +117,8 @@ def chrome_events(slices: Iterable[Slice]) -> list[dict[str, Any]]:
 def read_trace(path: Path) -> list[Slice]:
     """The slices of a file, whole or cut off; raises MimicError when it is no trace."""
     process, slices = path.stem, []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines):
         text = line.strip().rstrip(",")
         if text in ("[", "]", ""):
             continue
@@ -128,7 +129,7 @@ def read_trace(path: Path) -> list[Slice]:
                 end_ns = begin_ns + round(event["dur"] * 1e3)
                 slices.append(Slice(process=process, stage=event["name"], stamp_ns=event["args"]["stamp_ns"], begin_ns=begin_ns, end_ns=end_ns))
         except (ValueError, KeyError, TypeError) as error:
-            if not text.endswith("}"):  # cut off
+            if 0 < number == len(lines) - 1:  # cut off
                 break
             raise MimicError(f"{path}: line {number + 1} is no trace event: {error}") from error
     return slices

@@ -157,12 +157,12 @@ def test_a_recorder_that_is_killed_comes_back_and_loses_nothing(ros, tmp_path):
         waiting = threading.Thread(target=Bringup.wait, args=(bringup,))
         waiting.start()
         ros.wait_until(lambda: notes.get_subscription_count() and "active: record_node" in bringup.last_lines("lifecycle_manager_node"), "the recorder")
-        bringup.send_signal("record_node", signal.SIGKILL)
+        bringup.process("record_node").send_signal(signal.SIGKILL)
         ros.wait_until(lambda: "active again: record_node" in bringup.last_lines("lifecycle_manager_node"), "its return")
         said = ros.collect(DiagnosticArray, "/car_7/diagnostics")
         written = lambda: [int(pair.value) for message in said for status in message.status for pair in status.values if pair.key == "/notes"]  # noqa: E731
         ros.wait_until(lambda: any(written()), "a message in the bag")
-        bringup.send_signal("lifecycle_manager_node", signal.SIGINT)
+        bringup.process("lifecycle_manager_node").send_signal(signal.SIGINT)
         waiting.join(timeout=10.0)
     assert (tmp_path / ".bag.1.partial").is_dir(), "what the first has recorded"
     from bag_tools.bag_reader import Bag
