@@ -40,7 +40,7 @@ from torch.nn.functional import huber_loss, mse_loss
 from bag_tools.clip_store import ClipStore
 from bag_tools.score import score
 from e2e_planner.dataset import FrameSet, open_stores
-from e2e_planner.export import _export
+from e2e_planner.export import export_module
 from e2e_planner.onnx_model import open_session
 from e2e_planner.onnx_policy import OnnxPolicy
 from e2e_planner.recipe import Recipe
@@ -315,7 +315,7 @@ class Comparison:
         folder.mkdir(exist_ok=True)
         clip = store.clips("train")[0]
         examples = [prepare(picture) for picture in store.images(store.frames(clip.clip_id).row[:16], "front")]
-        _export(network, {"picture": torch.from_numpy(to_network(np.stack(examples)))}, ["angle"], folder / "model.onnx")
+        export_module(network, {"picture": torch.from_numpy(to_network(np.stack(examples)))}, ["angle"], folder / "model.onnx")
         policy = PeerPolicy(folder / "model.onnx", prepare, rig=store.meta.rig)
         return self._result(folder, policy, store, parameters=sum(p.numel() for p in network.parameters()), cpu_s=cpu_s, how=how)
 

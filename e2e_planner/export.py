@@ -31,12 +31,12 @@ def export_onnx(network: PlannerNetwork, example: Batch, path: Path) -> float:
     inputs, outputs = _inputs(network, example), ["plans", "probabilities"]
     if example.recalled is not None:
         inputs, outputs = {**inputs, "recalled": example.recalled}, [*outputs, "road_users"]
-    return _export(DeployedNetwork(network), inputs, outputs, path)
+    return export_module(DeployedNetwork(network), inputs, outputs, path)
 
 
 def export_perception(network: PlannerNetwork, example: Batch, path: Path) -> float:
     """Write what the perception heads say, with nothing remembered: inputs as of export_onnx; outputs: see DeployedPerception."""
-    return _export(DeployedPerception(network), _inputs(network, example), list(perception_outputs(network.cameras)), path)
+    return export_module(DeployedPerception(network), _inputs(network, example), list(perception_outputs(network.cameras)), path)
 
 
 def _inputs(network: PlannerNetwork, example: Batch) -> dict[str, Tensor]:
@@ -44,8 +44,9 @@ def _inputs(network: PlannerNetwork, example: Batch) -> dict[str, Tensor]:
     return {**pictures, "ego": example.ego, "route": example.route}
 
 
-def _export(deployed: nn.Module, inputs: Mapping[str, Tensor], outputs: list[str], path: Path) -> float:
-    """inputs: some of each, in the order of the module's."""
+def export_module(deployed: nn.Module, inputs: Mapping[str, Tensor], outputs: list[str], path: Path) -> float:
+    """Write a module as ONNX; inputs: some rows of each, in the order of the module's. Returns the largest disagreement with torch on
+    them; raises MimicError above TOLERANCE."""
     deployed = deployed.cpu().eval()
     names = list(inputs)
     rows = [tuple(t[None].contiguous() for t in row) for row in zip(*inputs.values(), strict=True)]
