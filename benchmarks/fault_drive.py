@@ -418,8 +418,14 @@ class FaultDrive:
 
     @staticmethod
     def _slower_ns(speeds: list[tuple[int, float]], from_ns: int) -> int | None:
-        before = [speed for ns, speed in speeds if ns <= from_ns]
-        return next((ns for ns, speed in speeds if ns > from_ns and speed < before[-1] - SLOWER_MPS), None) if before else None
+        """When it was first slower than at its fastest since then: it may have been accelerating."""
+        highest_mps = 0.0
+        for ns, speed in speeds:
+            if ns >= from_ns:
+                highest_mps = max(highest_mps, speed)
+                if speed < highest_mps - SLOWER_MPS:
+                    return ns
+        return None
 
     def _braking_ms(self, fault: Fault, answered_ns: int | None) -> float | None:
         if answered_ns is None or fault.answer not in (STOP, OWN_BRAKES):

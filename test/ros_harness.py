@@ -21,16 +21,18 @@ from typing import Any
 
 import rclpy
 from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 
 from mimic.domain import child_environment, own_domain_id
+from mimic.lifecycle_manager_node import GOALS
 from mimic_contracts.ros_lifecycle import RELIABLE_QOS
 
 ROOT = Path(__file__).resolve().parents[1]
 TIMEOUT_S = 30.0
 ANSWER_S = 5.0  # after which a service is asked again
+ASKED_TIMES = 6
 
 
 class Harness:
@@ -119,21 +121,13 @@ class Harness:
         """Lifecycle: whether the node could."""
         return self._change(name, Transition.TRANSITION_DEACTIVATE)
 
-    def call(self, service_type: Any, name: str, request: Any, *, is_repeatable: bool = True) -> Any:
-        """The response of a service. A first answer can get lost, when the service has matched our request but not yet our
-        reader: it is asked again, where that does no harm."""
-        client = self._clients.get(name) or self.node.create_client(service_type, name)
-        self._clients[name] = client
-        self.wait_until(client.service_is_ready, f"service {name}")
-        futures, asked_s = [client.call_async(request)], time.monotonic()
-
-        def is_answered() -> bool:
-            if is_repeatable and time.monotonic() > asked_s + len(futures) * ANSWER_S:
-                futures.append(client.call_async(request))
-            return any(future.done() for future in futures)
-
-        self.wait_until(is_answered, f"the answer of {name}")
-        return next(future for future in futures if future.done()).result()
+    def call(self, service_type: Any, name: str, request: Any) -> Any:
+        """The response of a service that can be asked twice: a first answer can get lost, when the service has matched our
+        request but not yet our reader."""
+        answers = (self._ask(service_type, name, request) for _ in range(ASKED_TIMES))
+        response = next((answer for answer in answers if answer is not None), None)
+        assert response is not None, f"no answer of {name}, asked {ASKED_TIMES} times"
+        return response
 
     def collect(self, message_type: Any, topic: str, qos: Any = RELIABLE_QOS) -> list[Any]:
         """A list that fills with the messages of a topic while the harness waits."""
@@ -166,4 +160,20 @@ class Harness:
             self._executor.spin_once(timeout_sec=0.02)
 
     def _change(self, name: str, transition: int) -> bool:
-        return bool(self.call(ChangeState, f"/{name}/change_state", ChangeState.Request(transition=Transition(id=transition)), is_repeatable=False).success)
+        """As the lifecycle manager does it: who is silent is asked where it stands, and asked again only if it has not moved."""
+        for _ in range(ASKED_TIMES):
+            answer = self._ask(ChangeState, f"/{name}/change_state", ChangeState.Request(transition=Transition(id=transition)))
+            if answer is not None:
+                return bool(answer.success)
+            if self.call(GetState, f"/{name}/get_state", GetState.Request()).current_state.id == GOALS[transition]:
+                return True
+        raise AssertionError(f"no answer of /{name}/change_state, asked {ASKED_TIMES} times")
+
+    def _ask(self, service_type: Any, name: str, request: Any) -> Any:
+        """The response of a service, or None when none came within ANSWER_S."""
+        client = self._clients.get(name) or self.node.create_client(service_type, name)
+        self._clients[name] = client
+        self.wait_until(client.service_is_ready, f"service {name}")
+        future, deadline_s = client.call_async(request), time.monotonic() + ANSWER_S
+        self.wait_until(lambda: future.done() or time.monotonic() > deadline_s, f"the answer of {name}")
+        return future.result() if future.done() else None
