@@ -176,6 +176,15 @@ def test_a_vehicle_file_alone_says_rig_and_topics(tmp_path):
     assert Table.load("drive").process_specs({"vehicle": str(path), "policy": "p"})[0].parameters["mounting"] == "tf_static"
 
 
+@pytest.mark.parametrize("name", ["drive", "teleop"])
+def test_a_drive_is_recorded_where_somebody_says_into_what(name):
+    table = Table.load(name)
+    given = required_arguments(table)
+    recorders = [[spec.parameters for spec in table.process_specs(given | {"out": out}) if spec.name == "record_node"] for out in ("", "bag")]
+    assert recorders[0] == [] and [recorder["out"] for recorder in recorders[1]] == ["bag"]
+    assert {"vehicle/mode", "vehicle/driver_override", "vehicle/command", "planning/trajectory"} <= set(recorders[1][0]["topics"])
+
+
 def test_what_a_vehicle_file_does_not_say_is_named(tmp_path):
     table = with_parameters(tmp_path, {"rig": "${vehicle.colour}"}, vehicle={"description": "A vehicle.", "default": "simulator"})
     with pytest.raises(ContractError, match=r"'\$\{vehicle.colour\}' names what no vehicle file says; it says vehicle.rig, "):

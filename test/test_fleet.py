@@ -90,12 +90,12 @@ def test_what_moves_a_vehicle_is_never_started_again(tmp_path):
         with pytest.raises(ContractError, match="respawns: 'n' must not be started again"):
             ProcessSpec(executable=executable, name="n", respawns=True)
     respawned = {name: [p["name"] for p in Table.load(name).processes if p.get("respawns")] for name in TABLES}
-    drives = ["calibration_node", "teleop_node", "overlay_node", "sound_node"]
+    drives = ["calibration_node", "teleop_node", "overlay_node", "sound_node", "record_node"]
     everything = ["camera_node", "planner_node", "route_node", "overlay_node", "calibration_node", "record_node"]
     assert {name: names for name, names in respawned.items() if names} == {
         "drive": drives,
         "fleet": drives,
-        "teleop": ["teleop_node", "calibration_node", "sound_node"],
+        "teleop": ["teleop_node", "calibration_node", "sound_node", "record_node"],
         "record": ["camera_node", "calibration_node", "record_node"],
         "shadow": everything,
     }
