@@ -40,7 +40,7 @@ from mimic.process_table import EXECUTABLES, ProcessSpec, Table
 from mimic_contracts.config import config_dir
 from mimic_contracts.motion import points_to_frame
 from mimic_contracts.ros_conversions import ns_to_stamp, odometry_pose, route_message, stamp_to_ns
-from mimic_contracts.ros_lifecycle import LATCHED_QOS, RELIABLE_QOS, SENSOR_QOS, WARN
+from mimic_contracts.ros_lifecycle import LATCHED_QOS, OK, RELIABLE_QOS, SENSOR_QOS, WARN
 from mimic_sim.route_spec import RouteSpec
 from mimic_sim.world import build_world
 from vehicle_interface import modes
@@ -52,7 +52,7 @@ CAR_SIDE = {
     "/clock": "/car/clock",
     "/planning/route": "/car/route",
 }
-MANAGER = "lifecycle_manager_node"
+MANAGER, INTERFACE = "lifecycle_manager_node", "vehicle_interface_node"
 NODES = ("planner_node", "supervisor_node", "vehicle_interface_node")  # that have a clock
 START_S, ENGAGE_S, STOP_S, ANSWER_S = 90.0, 60.0, 12.0, 5.0
 STOPPING_WAY_M = 75.0  # of a straight road, for the car's own brakes at 50 km/h
@@ -346,8 +346,10 @@ class FaultDrive:
                     raise RuntimeError(f"{name} ended with exit code {code}:\n{bringup.last_lines(name)}")
 
     def mark(self) -> None:
-        """The fault begins now."""
+        """The fault begins now; what was said and driven before is looked at no more: to look takes time, which the car has not."""
         self._begun_ns = time.time_ns()
+        self.statuses.clear()
+        del self.truth[:-1]
 
     def suffer(self, fault: Fault, *, speed_mps: float = SPEED_MPS, wait_s: float = 0.0) -> Outcome:
         """Drive at a speed, let a fault happen wait_s later, wait for its answer, take it back; and look at everything that was said and driven."""
@@ -416,15 +418,18 @@ class FaultDrive:
             return self._slower_ns(self.truth, self._begun_ns)
         return self._begun_ns
 
+    def _complaint(self) -> str:
+        """Of the vehicle interface, the first since the fault."""
+        return next((status.message for status in self.statuses if status.name == INTERFACE and status.level != OK), "of what it did not say")
+
     @staticmethod
     def _slower_ns(speeds: list[tuple[int, float]], from_ns: int) -> int | None:
         """When it was first slower than at its fastest since then: it may have been accelerating."""
         highest_mps = 0.0
         for ns, speed in speeds:
-            if ns >= from_ns:
-                highest_mps = max(highest_mps, speed)
-                if speed < highest_mps - SLOWER_MPS:
-                    return ns
+            if ns > from_ns and speed < highest_mps - SLOWER_MPS:
+                return ns
+            highest_mps = speed if ns <= from_ns else max(highest_mps, speed)
         return None
 
     def _braking_ms(self, fault: Fault, answered_ns: int | None) -> float | None:
@@ -448,7 +453,7 @@ class FaultDrive:
         if fault.answer == DEGRADED and max(while_degraded, default=0.0) > before_mps + STILL_FASTER_MPS:
             self.findings.append(f"became faster, {max(while_degraded):.2f} m/s, while degraded at {before_mps:.2f} m/s")
         if fault.answer == DRIVES_ON and self.mode != modes.ENGAGED:
-            self.findings.append(f"did not drive on: {self.mode}")
+            self.findings.append(f"did not drive on: {self.mode}, because {self._complaint()}")
         if fault.answer == DRIVES_ON_OR_STOPS and self.mode not in (modes.ENGAGED, modes.MINIMAL_RISK_STOP):
             self.findings.append(f"neither drove on nor stopped: {self.mode}")
         if fault.answer in (STOP, OWN_BRAKES) and not self.spin_until(self._stands, STOP_S):

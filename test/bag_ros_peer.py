@@ -1,11 +1,9 @@
-"""The other side of the recording tests, in a process of its own: a lockstep publisher, and the lifecycle of record_node."""
+"""The other side of the recording tests, in a process of its own: a lockstep publisher."""
 
 import sys
 
 import numpy as np
 import rclpy
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
 from rclpy.duration import Duration
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
@@ -55,31 +53,16 @@ class Peer:
         for publisher in (self.pictures, self.odometry):
             publisher.wait_for_all_acked(Duration(seconds=TIMEOUT_S))
 
-    def change_state(self, transition: int) -> bool:
-        """One lifecycle transition of record_node."""
-        client = self.node.create_client(ChangeState, "/record_node/change_state")
-        if not client.wait_for_service(timeout_sec=TIMEOUT_S):
-            raise SystemExit("record_node did not come up")
-        future = client.call_async(ChangeState.Request(transition=Transition(id=transition)))
-        rclpy.spin_until_future_complete(self.node, future, timeout_sec=TIMEOUT_S)
-        return bool(future.result().success)
 
-
-def main(role: str, ticks: int) -> None:
-    """'publish' drives once a recorder is there; 'lifecycle' takes record_node through its life around the drive."""
+def main(ticks: int) -> None:
+    """Drive once a recorder is there."""
     rclpy.init()
     peer = Peer()
-    if role == "lifecycle":
-        assert peer.change_state(Transition.TRANSITION_CONFIGURE), "configure"
-        assert peer.change_state(Transition.TRANSITION_ACTIVATE), "activate"
-        peer.drive(ticks)
-        assert peer.change_state(Transition.TRANSITION_DEACTIVATE), "deactivate"
-    else:
-        peer.wait_for_recorder()
-        peer.drive(ticks)
+    peer.wait_for_recorder()
+    peer.drive(ticks)
     print("done", flush=True)
     rclpy.shutdown()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(int(sys.argv[1]))

@@ -1,6 +1,5 @@
 """Recording over DDS: nothing of a lockstep drive is lost, latched topics are included, the bag ends up whole."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import pytest
 
 from bag_tools.bag_reader import Bag
 from bag_tools.record_parameters import RecordParameters
+from mimic.domain import child_environment
 from mimic_contracts.errors import ContractError
 from mimic_contracts.parameters import parameters_from, parameters_from_file
 
@@ -18,18 +18,16 @@ TOPICS = ["/camera/front/image_raw", "/odom", "/vehicle/mode"]
 TICKS = 300
 
 
-def environment(domain: int) -> dict[str, str]:
-    profile = str(ROOT / "config" / "dds" / "loopback.xml")
-    ros = {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "FASTDDS_DEFAULT_PROFILES_FILE": profile}
-    return {**os.environ, **ros, "PYTHONPATH": str(ROOT)}
+def start(*command: str) -> subprocess.Popen[str]:
+    environment = child_environment(loopback=True)
+    return subprocess.Popen([sys.executable, *command], env=environment, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def start(domain: int, *command: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, *command], env=environment(domain), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def peer() -> subprocess.Popen[str]:
+    return start(str(ROOT / "test" / "bag_ros_peer.py"), str(TICKS))
 
 
-def peer(domain: int, role: str) -> None:
-    process = start(domain, str(ROOT / "test" / "bag_ros_peer.py"), role, str(TICKS))
+def publish(process: subprocess.Popen[str]) -> None:
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0 and "done" in out, err
 
@@ -54,28 +52,29 @@ def check_whole(bag_path: Path) -> None:
 @pytest.mark.ros
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_records_everything_until_it_is_interrupted(tmp_path: Path, number: signal.Signals) -> None:
-    domain = 140 + number
-    recorder = start(domain, "-m", "mimic.cli", "bag", "record", *TOPICS, "--out", str(tmp_path / "drive"))
-    peer(domain, "publish")
+    recorder = start("-m", "mimic.cli", "bag", "record", *TOPICS, "--out", str(tmp_path / "drive"))
+    publish(peer())
     out, _ = finish(recorder, number)
     assert '"/odom": 300' in out
     check_whole(tmp_path / "drive")
 
 
 @pytest.mark.ros
-def test_the_node_records_everything_between_activate_and_deactivate(tmp_path: Path) -> None:
-    parameters = ["-p", f"topics:=[{','.join(TOPICS)}]", "-p", f"out:={tmp_path / 'drive'}", "-p", "lockstep:=true"]
-    node = start(143, "-m", "bag_tools.record_node", "--ros-args", *parameters)
-    peer(143, "lifecycle")
-    _, err = finish(node, signal.SIGINT)
-    assert "lost 0, published before the recording {}" in err
+def test_the_node_records_everything_between_activate_and_deactivate(ros, tmp_path: Path) -> None:
+    ros.start("bag_tools.record_node", "record_node", {"topics": TOPICS, "out": str(tmp_path / "drive"), "lockstep": True})
+    publisher = peer()  # for which the node's activation waits
+    assert ros.configure("record_node") and ros.activate("record_node")
+    publish(publisher)
+    assert ros.deactivate("record_node")
+    code, output = ros.stop("record_node")
+    assert code == 0 and "lost 0, published before the recording {}" in output
     check_whole(tmp_path / "drive")
 
 
 @pytest.mark.ros
 def test_a_killed_recording_does_not_look_whole_but_can_be_read(tmp_path: Path) -> None:
-    recorder = start(144, "-m", "mimic.cli", "bag", "record", *TOPICS, "--out", str(tmp_path / "drive"))
-    peer(144, "publish")
+    recorder = start("-m", "mimic.cli", "bag", "record", *TOPICS, "--out", str(tmp_path / "drive"))
+    publish(peer())
     recorder.kill()
     recorder.communicate(timeout=30)
     assert not (tmp_path / "drive").exists()
