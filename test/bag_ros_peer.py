@@ -5,27 +5,29 @@ import sys
 import numpy as np
 import rclpy
 from rclpy.duration import Duration
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
 from mimic_contracts.ros_conversions import odometry_message, rgb_message
-from mimic_contracts.ros_lifecycle import LATCHED_QOS, RELIABLE_QOS
+from mimic_contracts.ros_lifecycle import LATCHED_QOS
 
 TIMEOUT_S = 20.0
 
 
 class Peer:
-    """Publishes pictures and odometry in lockstep with itself, as fast as it can, and a latched text."""
+    """Publishes pictures and odometry in lockstep with itself, as fast as it can, and a latched text.
 
-    def __init__(self) -> None:
+    It is faster than any simulator, so what it publishes is kept for a recorder that may lag behind."""
+
+    def __init__(self, ticks: int) -> None:
+        kept = QoSProfile(depth=ticks, reliability=ReliabilityPolicy.RELIABLE)
         self.node = rclpy.create_node("recording_peer")
-        self.pictures = self.node.create_publisher(Image, "/camera/front/image_raw", RELIABLE_QOS)
-        self.odometry = self.node.create_publisher(
-            type(odometry_message(stamp_ns=0, pose=np.zeros(3), speed_mps=0.0, yaw_rate_radps=0.0)), "/odom", RELIABLE_QOS
-        )
+        self.pictures = self.node.create_publisher(Image, "/camera/front/image_raw", kept)
+        self.odometry = self.node.create_publisher(type(odometry_message(stamp_ns=0, pose=np.zeros(3), speed_mps=0.0, yaw_rate_radps=0.0)), "/odom", kept)
         self.mode = self.node.create_publisher(String, "/vehicle/mode", LATCHED_QOS)
         self.mode.publish(String(data="engaged"))
-        self.answers = self.node.create_subscription(Image, "/camera/front/image_raw", self._answer, RELIABLE_QOS)
+        self.answers = self.node.create_subscription(Image, "/camera/front/image_raw", self._answer, kept)
         self.answered_ns = -1
 
     def _answer(self, message: Image) -> None:
@@ -55,9 +57,10 @@ class Peer:
 
 
 def main(ticks: int) -> None:
-    """Drive once a recorder is there."""
+    """Drive once somebody has written a line, and a recorder is there."""
     rclpy.init()
-    peer = Peer()
+    peer = Peer(ticks)
+    sys.stdin.readline()
     peer.wait_for_recorder()
     peer.drive(ticks)
     print("done", flush=True)
