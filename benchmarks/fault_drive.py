@@ -1,9 +1,4 @@
-"""A drive on the course `ring` in real time, through the real nodes, with a fault injector between the car and them.
-
-The injector is the car, for the nodes: it takes the simulator's pictures and odometry, gives them stamps of now as a car's have, and hands them
-on, as it does with the planner's plans; each stream can be spoilt. It sends the middle of the lane as the route (see ring_driver.py), publishes
-the driver override's heartbeat, and listens to what comes of it all.
-"""
+"""A drive on the course `ring` in real time, through the real nodes, with a car that can be faulty; and what comes of it all."""
 
 import os
 import tempfile
@@ -19,39 +14,27 @@ import numpy as np
 import rclpy
 import yaml
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from fault_changes import Change
-from fault_checks import LaneWatch, envelope_findings
+from fault_checks import envelope_findings
 from fault_table import DEGRADED, DRIVES_ON, DRIVES_ON_OR_STOPS, OWN_BRAKES, SILENT, STOP, Fault, Timeouts
+from faulty_car import PLANNER_REMAPS, SIMULATOR_REMAPS, FaultyCar
 from geometry_msgs.msg import TwistStamped
-from nav_msgs.msg import Odometry
-from nav_msgs.msg import Path as PathMessage
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
-from ring_driver import POINTS_AT_M, SPEED_MPS
-from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import Image
-from std_msgs.msg import Bool, String
+from ring_driver import SPEED_MPS
+from std_msgs.msg import String
 from std_srvs.srv import SetBool
-from trajectory_msgs.msg import JointTrajectory
 
 from mimic.bringup import Bringup
 from mimic.domain import child_environment, own_domain_id
 from mimic.process_table import EXECUTABLES, ProcessSpec, Table
 from mimic_contracts.config import config_dir
-from mimic_contracts.motion import points_to_frame
-from mimic_contracts.ros_conversions import ns_to_stamp, odometry_pose, route_message, stamp_to_ns
+from mimic_contracts.ros_conversions import stamp_to_ns
 from mimic_contracts.ros_lifecycle import LATCHED_QOS, OK, RELIABLE_QOS, SENSOR_QOS, WARN
 from mimic_sim.route_spec import RouteSpec
 from mimic_sim.world import build_world
 from vehicle_interface import modes
 
 ROUTE = RouteSpec(course="ring", laps=1000.0)
-CAR_SIDE = {
-    "/localization/kinematic_state": "/car/odometry",
-    "/camera/front/image_raw": "/car/picture",
-    "/clock": "/car/clock",
-    "/planning/route": "/car/route",
-}
 MANAGER, INTERFACE = "lifecycle_manager_node", "vehicle_interface_node"
 NODES = ("planner_node", "supervisor_node", "vehicle_interface_node")  # that have a clock
 START_S, ENGAGE_S, STOP_S, ANSWER_S = 90.0, 60.0, 12.0, 5.0
@@ -59,7 +42,6 @@ STOPPING_WAY_M = 75.0  # of a straight road, for the car's own brakes at 50 km/h
 SLOWER_MPS, STANDING_MPS = 0.02, 0.05
 STILL_FASTER_MPS = 0.5  # until an acceleration has ended under the jerk limit
 MAX_FALSE_STOPS = 20
-KEPT_TICKS = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,24 +68,19 @@ class Outcome:
 
 
 class FaultDrive:
-    """A bring-up of `sim` with the injector in it, for the time of a `with` block; `suffer` one fault after the other.
+    """A bring-up of `sim` with a FaultyCar in it, for the time of a `with` block; `suffer` one fault after the other.
 
-    timeouts: of supervisor and vehicle interface; on_clock: the nodes go by /clock, which is the injector's.
+    timeouts: of supervisor and vehicle interface; on_clock: the nodes go by /clock, which is the car's.
     """
 
     def __init__(self, *, on_clock: bool = False, timeouts: Timeouts = Timeouts()) -> None:  # noqa: B008  frozen
         self._on_clock, self._parameters, self._is_patient = on_clock, timeouts.parameters(), timeouts != Timeouts()
         self._world = build_world(ROUTE)
-        self.lane = LaneWatch(self._world)
-        self.number, self.findings, self.is_overriding = 0, [], False
+        self.number, self.findings = 0, []
         self.commands: list[tuple[int, int, int, float, float]] = []  # number; made (on /clock: published) and published, ns; m/s; rad/s
-        self.truth: list[tuple[int, float]] = []  # ns, m/s
         self.modes: list[tuple[int, str]] = []
         self.verdicts: list[tuple[int, bytes]] = []
         self.statuses: list[DiagnosticStatus] = []
-        self._spoilt: dict[str, tuple[Change, int]] = {}
-        self._last: dict[str, Any] = {}
-        self._stamps: dict[int, int] = {}
         self._begun_ns = 0
         self._beside: dict[str, Bringup] = {}
         self._seen_of_logs: dict[Path, int] = {}
@@ -116,12 +93,13 @@ class FaultDrive:
         self._environment = child_environment(loopback=True)
         self._environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), self._environment["PYTHONPATH"]])  # for ring_driver and fault_node
         self._context = Context()
-        with mock.patch.dict("os.environ", {k: v for k, v in self._environment.items() if k.startswith(("ROS_", "FASTDDS_"))}):
-            rclpy.init(context=self._context, domain_id=own_domain_id())
-            self.node = rclpy.create_node("fault_observer", context=self._context)
-            self._executor = SingleThreadedExecutor(context=self._context)
-            self._executor.add_node(self.node)
-        self.join()
+        self._own_environment = mock.patch.dict("os.environ", {k: v for k, v in self._environment.items() if k.startswith(("ROS_", "FASTDDS_"))})
+        self._own_environment.start()
+        rclpy.init(context=self._context, domain_id=own_domain_id())
+        self.node = rclpy.create_node("fault_observer", context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self.car = FaultyCar(self._world, self.node)
         self._listen()
         self._specs = {
             spec.name: spec
@@ -134,21 +112,22 @@ class FaultDrive:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for bringup in (*self._beside.values(), self._bringup):
             bringup.stop()
-        self.leave()
+        self.car.leave()
         self._executor.shutdown()
         self.node.destroy_node()
         rclpy.shutdown(context=self._context)
+        self._own_environment.stop()
         self._directory.cleanup()
 
     def _table(self) -> Table:
-        """The bring-up `sim`, in which nobody hears the car, and nobody the planner, but through the injector."""
+        """The bring-up `sim`, in which nobody hears the simulator, and nobody the planner, but through the car."""
         content = yaml.safe_load((config_dir() / "bringup" / "sim.yaml").read_text(encoding="utf-8"))
         for process in content["processes"]:
             name, parameters = process["name"], process["parameters"]
             if name == "sim_node":
-                process["remaps"], parameters["engage"] = CAR_SIDE, False
+                process["remaps"], parameters["engage"] = SIMULATOR_REMAPS, False
             if name == "planner_node":
-                process["remaps"] = {"/planning/trajectory": "/planner/trajectory"}
+                process["remaps"] = PLANNER_REMAPS
             if name in NODES:
                 parameters["use_sim_time"] = self._on_clock
             parameters |= self._parameters.get(name, {})
@@ -188,78 +167,10 @@ class FaultDrive:
         self._beside |= dict.fromkeys(names, bringup)
         self.wait_until(lambda: "active: " in bringup.last_lines(MANAGER), f"{', '.join(names)} active", START_S)
 
-    # The car's side
-
-    def join(self) -> None:
-        """The car's participant."""
-        self._car_context = Context()
-        rclpy.init(context=self._car_context, domain_id=own_domain_id())
-        self._car = rclpy.create_node("car", context=self._car_context)
-        publisher = self._car.create_publisher
-        self._override = publisher(Bool, "/vehicle/driver_override", SENSOR_QOS)
-        self._publishers = {
-            "route": publisher(PathMessage, "/planning/route", RELIABLE_QOS),
-            "pictures": publisher(Image, "/camera/front/image_raw", SENSOR_QOS),
-            "odometry": publisher(Odometry, "/localization/kinematic_state", SENSOR_QOS),
-            "plans": publisher(JointTrajectory, "/planning/trajectory", RELIABLE_QOS),
-            "clock": publisher(Clock, "/clock", RELIABLE_QOS),
-        }
-
-    def leave(self) -> None:
-        """It is gone."""
-        self._publishers = {}
-        self._car.destroy_node()
-        rclpy.shutdown(context=self._car_context)
-
-    def spoil(self, stream: str, change: Change) -> None:
-        """From now on each message of a stream goes through a change."""
-        self._spoilt[stream] = (change, 0)
-
-    def unspoil(self) -> None:
-        """All streams are as they were."""
-        self._spoilt.clear()
-
-    def _hand_on(self, stream: str, message: Any) -> None:
-        if stream in self._spoilt:
-            change, count = self._spoilt[stream]
-            self._spoilt[stream] = (change, count + 1)
-            message = change(message, self._last.get(stream, message), count)
-        else:
-            self._last[stream] = message
-        if message is not None and stream in self._publishers:
-            self._publishers[stream].publish(message)
-
-    def _stamp_ns(self, simulated_ns: int, info: Mapping[str, int]) -> int:
-        """A tick of the simulator happens when its first message is published."""
-        if len(self._stamps) > KEPT_TICKS:
-            del self._stamps[min(self._stamps)]
-        return self._stamps.setdefault(simulated_ns, info["source_timestamp"])
-
-    def _on_odometry(self, message: Odometry, info: Mapping[str, int]) -> None:
-        stamp_ns = self._stamp_ns(stamp_to_ns(message.header.stamp), info)
-        pose, speed = odometry_pose(message), message.twist.twist.linear.x
-        self.lane.look(pose)
-        self.truth.append((stamp_ns, speed))
-        self._hand_on("clock", Clock(clock=ns_to_stamp(stamp_ns)))
-        if self._publishers:
-            if self.is_overriding is not None:
-                self._override.publish(Bool(data=self.is_overriding))
-            ahead = self._world.lane_line.poses((self.lane.station_m + np.array(POINTS_AT_M)) % self._world.lane_line.length_m)[:, :2]
-            self._hand_on("route", route_message(points_to_frame(ahead, pose), stamp_ns=stamp_ns, frame_id="base_link"))
-        message.header.stamp = ns_to_stamp(stamp_ns)
-        self._hand_on("odometry", message)
-
-    def _on_picture(self, message: Image, info: Mapping[str, int]) -> None:
-        message.header.stamp = ns_to_stamp(self._stamp_ns(stamp_to_ns(message.header.stamp), info))
-        self._hand_on("pictures", message)
-
     # What comes of it
 
     def _listen(self) -> None:
         subscribe = self.node.create_subscription
-        subscribe(Odometry, "/car/odometry", self._on_odometry, SENSOR_QOS)
-        subscribe(Image, "/car/picture", self._on_picture, SENSOR_QOS)
-        subscribe(JointTrajectory, "/planner/trajectory", lambda message: self._hand_on("plans", message), RELIABLE_QOS)
         subscribe(TwistStamped, "/vehicle/command", self._on_command, RELIABLE_QOS)
         subscribe(String, "/vehicle/mode", lambda message, info: self.modes.append((info["source_timestamp"], message.data)), LATCHED_QOS)
         subscribe(DiagnosticStatus, "/supervisor/verdict", self._on_verdict, SENSOR_QOS)
@@ -282,15 +193,15 @@ class FaultDrive:
     @property
     def speed_mps(self) -> float:
         """Of the simulated car, in truth."""
-        return self.truth[-1][1] if self.truth else 0.0
+        return self.car.truth[-1][1] if self.car.truth else 0.0
 
     def spin_until(self, condition: Callable[[], Any], timeout_s: float) -> bool:
         """Whether a condition came true meanwhile."""
         deadline_s = time.monotonic() + timeout_s
         while not condition():
-            if time.monotonic() > deadline_s:
+            if (left_s := deadline_s - time.monotonic()) < 0.0:
                 return False
-            self._executor.spin_once(timeout_sec=0.02)
+            self._executor.spin_once(timeout_sec=min(left_s, 0.02))
         return True
 
     def wait_until(self, condition: Callable[[], Any], what: str, timeout_s: float = 30.0) -> None:
@@ -349,11 +260,11 @@ class FaultDrive:
         """The fault begins now; what was said and driven before is looked at no more: to look takes time, which the car has not."""
         self._begun_ns = time.time_ns()
         self.statuses.clear()
-        del self.truth[:-1]
+        del self.car.truth[:-1]
 
     def suffer(self, fault: Fault, *, speed_mps: float = SPEED_MPS, wait_s: float = 0.0) -> Outcome:
         """Drive at a speed, let a fault happen wait_s later, wait for its answer, take it back; and look at everything that was said and driven."""
-        self.number, self.findings, self.lane.least_margin_m = self.number + 1, [], np.inf
+        self.number, self.findings, self.car.lane.least_margin_m = self.number + 1, [], np.inf
         from_here = len(self.commands), len(self.modes)
         false_stops = 0
         while not self._drives_at(speed_mps, wait_s=wait_s, on_straight=fault.on_straight):
@@ -374,15 +285,15 @@ class FaultDrive:
         if self.mode == modes.EMERGENCY_STOP:
             self.reset_emergency_stop()
         self.findings += self.judge_commands(*from_here, is_emergency=fault.is_emergency) + self.judge_logs()
-        if self.lane.least_margin_m < 0.0 and not self._is_patient:  # with longer timeouts it is longer on a wrong way
-            self.findings.append(f"the car left its lane by {-self.lane.least_margin_m:.2f} m")
+        if self.car.lane.least_margin_m < 0.0 and not self._is_patient:  # with longer timeouts it is longer on a wrong way
+            self.findings.append(f"the car left its lane by {-self.car.lane.least_margin_m:.2f} m")
         answer_ms = None if answered_ns is None else (answered_ns - self._begun_ns) / 1e6
         return Outcome(
             fault=fault.name,
             answer_ms=answer_ms if fault.within_s else None,
             within_ms=1e3 * fault.within_s,
             braking_ms=self._braking_ms(fault, answered_ns),
-            margin_m=round(float(self.lane.least_margin_m), 2),
+            margin_m=round(float(self.car.lane.least_margin_m), 2),
             commands=len(self.commands) - from_here[0],
             false_stops=false_stops,
             findings=tuple(self.findings),
@@ -400,7 +311,7 @@ class FaultDrive:
 
     def _is_straight_ahead(self) -> bool:
         line = self._world.lane_line
-        ahead = line.poses((self.lane.station_m + np.linspace(-5.0, STOPPING_WAY_M, 17)) % line.length_m)[:, 2]
+        ahead = line.poses((self.car.lane.station_m + np.linspace(-5.0, STOPPING_WAY_M, 17)) % line.length_m)[:, 2]
         return bool(np.ptp(np.unwrap(ahead)) < 1e-3)
 
     def _stands(self) -> bool:
@@ -415,7 +326,7 @@ class FaultDrive:
         if fault.answer == DEGRADED:
             return next((ns for ns, level in self.verdicts if ns > self._begun_ns and level == WARN), None)
         if fault.answer == OWN_BRAKES:
-            return self._slower_ns(self.truth, self._begun_ns)
+            return self._slower_ns(self.car.truth, self._begun_ns)
         return self._begun_ns
 
     def _complaint(self) -> str:
@@ -448,7 +359,7 @@ class FaultDrive:
         since = [speed for _, ns, _, speed, _ in self.commands if ns > answered_ns]
         if fault.answer == SILENT and since:
             self.findings.append(f"{len(since)} commands after the driver took over")
-        better_ns = next((ns for ns, level in self.verdicts if ns > answered_ns), self.truth[-1][0])
+        better_ns = next((ns for ns, level in self.verdicts if ns > answered_ns), self.car.truth[-1][0])
         while_degraded = [speed for _, ns, _, speed, _ in self.commands if answered_ns < ns < better_ns]
         if fault.answer == DEGRADED and max(while_degraded, default=0.0) > before_mps + STILL_FASTER_MPS:
             self.findings.append(f"became faster, {max(while_degraded):.2f} m/s, while degraded at {before_mps:.2f} m/s")

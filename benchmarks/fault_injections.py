@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fault_drive import FaultDrive
 
 RECORDED = ("/perception/frame", "/localization/kinematic_state")
-RECORD_BYTES = 4_000_000
+RECORD_BYTES, RECORD_MESSAGES = 4_000_000, 10
 
 
 class Injection:
@@ -60,10 +60,10 @@ class Spoil(Injection):
 
     def begin(self, drive: "FaultDrive") -> None:
         for stream in self.streams:
-            drive.spoil(stream, self.change)
+            drive.car.spoil(stream, self.change)
 
     def end(self, drive: "FaultDrive") -> None:
-        drive.unspoil()
+        drive.car.unspoil()
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,10 @@ class Vanish(Injection):
     """The car's DDS participant is gone, and comes back as a new one."""
 
     def begin(self, drive: "FaultDrive") -> None:
-        drive.leave()
+        drive.car.leave()
 
     def end(self, drive: "FaultDrive") -> None:
-        drive.join()
+        drive.car.join()
 
 
 @dataclass(frozen=True)
@@ -112,14 +112,14 @@ class Override(Injection):
         elif self.mode == modes.EMERGENCY_STOP:
             drive.call(SetBool, "/vehicle/emergency_stop", SetBool.Request(data=True))
         elif self.mode == modes.MINIMAL_RISK_STOP:
-            drive.spoil("plans", lambda message, last, count: None)
+            drive.car.spoil("plans", lambda message, last, count: None)
         drive.wait_until(lambda: drive.mode == self.mode, f"mode {self.mode}")
-        drive.unspoil()
+        drive.car.unspoil()
         drive.mark()
-        drive.is_overriding = True
+        drive.car.is_overriding = True
 
     def end(self, drive: "FaultDrive") -> None:
-        drive.is_overriding = False
+        drive.car.is_overriding = False
         drive.wait_until(lambda: drive.mode == modes.DISENGAGED, "that the driver's end disengages")
 
 
@@ -128,10 +128,10 @@ class LoseOverride(Injection):
     """The heartbeat of the driver override ceases."""
 
     def begin(self, drive: "FaultDrive") -> None:
-        drive.is_overriding = None
+        drive.car.is_overriding = None
 
     def end(self, drive: "FaultDrive") -> None:
-        drive.is_overriding = False
+        drive.car.is_overriding = False
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,9 @@ class FillDisk(Injection):
         drive.start_beside({"record_node": {"topics": list(RECORDED), "out": str(bag)}})
         process = drive.process("record_node")
         partial = bag.parent / f".{bag.name}.partial"
-        drive.wait_until(lambda: _bytes(partial) > RECORD_BYTES, f"{RECORD_BYTES} bytes in the bag")
+        drive.wait_until(lambda: _recorded(drive) >= RECORD_MESSAGES, f"{RECORD_MESSAGES} messages of each topic in the bag")
+        enough = _bytes(partial) + RECORD_BYTES  # what has been taken is written by then
+        drive.wait_until(lambda: _bytes(partial) > enough, f"{enough} bytes in the bag")
         drive.mark()
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (max(_sizes(partial)), resource.RLIM_INFINITY))
         is_told = lambda: any(s.name == "record_node" and s.level == ERROR and "cannot be written" in s.message for s in drive.statuses)  # noqa: E731
@@ -194,8 +196,15 @@ class FillDisk(Injection):
         except MimicError as error:
             drive.findings.append(f"what was recorded cannot be read: {error}")
         else:
-            if min(counts.get(topic, 0) for topic in RECORDED) < 10:
+            if min(counts.get(topic, 0) for topic in RECORDED) < RECORD_MESSAGES:
                 drive.findings.append(f"of what was recorded only {counts} can be read")
+
+
+def _recorded(drive: "FaultDrive") -> int:
+    """Messages of the topic that has the fewest, as the recorder says."""
+    said = next((status.values for status in reversed(drive.statuses) if status.name == "record_node"), [])
+    counts = {pair.key: pair.value for pair in said}
+    return min(int(counts.get(topic, 0)) for topic in RECORDED)
 
 
 def _sizes(directory: Path) -> list[int]:

@@ -54,7 +54,7 @@ MANY_BYTES = (0, 1, 5, 98_303, 400_000)
 NODES = ("camera_node", "planner_node", "supervisor_node", "vehicle_interface_node", "sim_node")
 COMMAND_TOPIC = "/vehicle/command"
 SAMPLES_S = 2.5  # in which a good message of each topic comes by: camera_info comes once a second
-BATCH, PAUSE_S = 1000, 2.0  # after so many mutated messages a look at whether all is well, and some metres of driving
+BATCH, PAUSE_S = 500, 2.0  # after so many mutated messages a look at whether all is well, and some metres of driving: who stands for a minute has failed
 GAP_S = 0.005  # between two mutated messages: the nodes shall take them, not drop them
 
 
