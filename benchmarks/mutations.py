@@ -15,6 +15,7 @@ import math
 import random
 import re
 import sys
+import time
 from collections import Counter
 from contextlib import suppress
 from importlib import import_module
@@ -54,7 +55,8 @@ MANY_BYTES = (0, 1, 5, 98_303, 400_000)
 NODES = ("camera_node", "planner_node", "supervisor_node", "vehicle_interface_node", "sim_node")
 COMMAND_TOPIC = "/vehicle/command"
 SAMPLES_S = 2.5  # in which a good message of each topic comes by: camera_info comes once a second
-BATCH, PAUSE_S = 500, 2.0  # after so many mutated messages a look at whether all is well, and some metres of driving: who stands for a minute has failed
+LOOK_S = 15.0  # between two looks at whether all is well, after each of which it drives on: a car that stands for a minute has failed
+MOVES_MPS, MOVES_S = 3.0, 5.0
 GAP_S = 0.005  # between two mutated messages: the nodes shall take them, not drop them
 
 
@@ -187,12 +189,14 @@ class Mutator:
         readers = len(self._node.get_subscriptions_info_by_topic(topic))
         drive.wait_until(lambda: publisher.get_subscription_count() >= readers, f"{readers} subscriptions of {topic}")
         drive.try_to_engage()
-        for number in range(count):
-            if number % BATCH == BATCH - 1:
+        look_s = time.monotonic() + LOOK_S
+        while self.sent[topic] < count:
+            if time.monotonic() > look_s:
                 drive.raise_for_dead()
                 drive.spin_until(drive.reset_emergency_stop, STOP_S)  # somebody may have pressed the joystick's button
                 drive.engage()
-                drive.spin_until(lambda: False, PAUSE_S)
+                drive.spin_until(lambda: drive.speed_mps > MOVES_MPS, MOVES_S)
+                look_s = time.monotonic() + LOOK_S
             data = self._good.get(topic) or serialize_message(message_type())
             changed = damaged(data, rng) if rng.random() < 0.4 else mutated(deserialize_message(data, message_type), rng)
             with suppress(RCLError):  # what DDS itself does not take
@@ -218,10 +222,9 @@ def run(drive: FaultDrive, *, count: int, seed: int, only: list[str]) -> dict[st
         if topic != COMMAND_TOPIC:
             findings += [f"{topic}: {finding}" for finding in drive.judge_commands(*from_here, is_emergency=True)]
         findings += [f"{topic}: {finding}" for finding in drive.judge_logs()]
-    drive.spin_until(lambda: False, PAUSE_S)
     drive.spin_until(drive.reset_emergency_stop, STOP_S)
     drive.engage()
-    drive.wait_until(lambda: drive.speed_mps > 3.0, "3 m/s after all of it", 60.0)
+    drive.wait_until(lambda: drive.speed_mps > MOVES_MPS, f"{MOVES_MPS} m/s after all of it", 60.0)
     drive.raise_for_dead()
     return {"sent": dict(mutator.sent), "commands": len(drive.commands), "findings": findings}
 
