@@ -21,7 +21,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Header
 
-from mimic_contracts.errors import MimicError
+from mimic_contracts.errors import ContractError, MimicError
 from mimic_contracts.parameters import parameters_from
 from mimic_contracts.ros_conversions import ns_to_stamp
 from mimic_contracts.stage_trace import StageTrace
@@ -95,11 +95,14 @@ class MimicNode(LifecycleNode):
                 pause.wait(0.01)
 
     def diagnose(self, level: bytes, message: str, values: Mapping[str, object] | None = None, *, stamp_ns: int | None = None) -> None:
-        """Publish one status of this node; stamp_ns: the tick that it answers, default now."""
+        """Publish one status of this node; stamp_ns: the tick that it answers, default now, as where no message can have that stamp."""
         status = DiagnosticStatus(level=level, name=self.get_name(), hardware_id="mimic_drive", message=message)
         status.values = [KeyValue(key=k, value=str(v)) for k, v in (values or {}).items()]
         array = DiagnosticArray(status=[status])
-        array.header.stamp = self.get_clock().now().to_msg() if stamp_ns is None else ns_to_stamp(stamp_ns)
+        try:
+            array.header.stamp = self.get_clock().now().to_msg() if stamp_ns is None else ns_to_stamp(stamp_ns)
+        except ContractError:  # of the message that is complained about
+            array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:

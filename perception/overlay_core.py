@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mimic_contracts.action_spec import CAR
 from mimic_contracts.plan import Plan
 from mimic_contracts.rig import Rig
+from mimic_contracts.validation import check_stamp_ns
 from perception.plan_drawing import WHITE_RGB, Colour, Picture, draw_line, draw_plan, write_lines
 
 KEPT_NS = 500_000_000  # a plan that is older than this, by the newest picture, is no plan for it any more
@@ -57,7 +58,9 @@ class OverlayCore:
         self.wants_driver = False
 
     def note_frame(self, packed: Picture, *, stamp_ns: int) -> None:
-        """The rig's packed picture (H, W, 3) uint8 RGB, which is kept as it is; raises ContractError when it is not the rig's."""
+        """The rig's packed picture (H, W, 3) uint8 RGB, which is kept as it is; raises ContractError when it is not the rig's, or of
+        no time that a drawing of it could have."""
+        check_stamp_ns("frame.stamp_ns", stamp_ns)
         picture = self._rig.unpack(packed)[self._camera.name]
         if self._pictures and stamp_ns <= max(self._pictures):
             self._pictures.clear()  # the clock was set back: another drive

@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from std_msgs.msg import String
@@ -15,7 +16,8 @@ from std_srvs.srv import SetBool
 
 from mimic_contracts.errors import MimicError
 from mimic_contracts.parameters import parameter
-from mimic_contracts.ros_lifecycle import MimicNode
+from mimic_contracts.ros_conversions import stamp_to_ns
+from mimic_contracts.ros_lifecycle import WARN, MimicNode
 
 pytestmark = pytest.mark.ros
 
@@ -119,3 +121,13 @@ def test_parameters_and_the_choice_of_the_clock_hold_from_configure_to_cleanup(p
     assert set_to(rate_hz=7.0) == [False]
     probe.on_cleanup(None)
     assert set_to(rate_hz=7.0) == [True]
+
+
+@pytest.mark.parametrize("stamp_ns", [-1, 2**31 * 10**9])
+def test_a_complaint_about_an_impossible_stamp_has_the_time_of_now(ros, probe, stamp_ns) -> None:
+    heard = ros.collect(DiagnosticArray, "/diagnostics")
+    ros.wait_until(probe._diagnostics.get_subscription_count, "that the diagnostics are heard")
+    begun_ns = probe.get_clock().now().nanoseconds
+    probe.diagnose(WARN, "of another time", stamp_ns=stamp_ns)
+    ros.wait_until(lambda: heard, "the complaint")
+    assert heard[0].status[0].message == "of another time" and stamp_to_ns(heard[0].header.stamp) >= begun_ns

@@ -116,6 +116,8 @@ def test_what_is_no_plan_of_a_car_or_no_picture_of_the_rig() -> None:
     core = OverlayCore(RIG, width_px=512)
     with pytest.raises(ContractError, match="packed frame"):
         core.note_frame(np.zeros((8, 8, 3), np.uint8), stamp_ns=0)
+    with pytest.raises(ContractError, match=r"frame\.stamp_ns: is -1"):
+        core.note_frame(black(), stamp_ns=-1)
     core.note_frame(black(), stamp_ns=0)
     core.note_plan(Plan.single(stamp_ns=0, spec=STEERING_ONLY, values=np.zeros((1, 1)), model_id="test"))
     assert not core.draw()[0][180, 256].any()
