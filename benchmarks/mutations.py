@@ -55,7 +55,7 @@ MANY_BYTES = (0, 1, 5, 98_303, 400_000)
 NODES = ("camera_node", "planner_node", "supervisor_node", "vehicle_interface_node", "sim_node")
 COMMAND_TOPIC = "/vehicle/command"
 SAMPLES_S = 2.5  # in which a good message of each topic comes by: camera_info comes once a second
-LOOK_S = 15.0  # between two looks at whether all is well, after each of which it drives on: a car that stands for a minute has failed
+LOOK_S = 15.0  # between two looks at whether all is well, after each of which it drives on
 MOVES_MPS, MOVES_S = 3.0, 5.0
 GAP_S = 0.005  # between two mutated messages: the nodes shall take them, not drop them
 
