@@ -1,10 +1,10 @@
-"""Messages that only a simulated car sends: camera_info, mounting, compressed pictures, steering wheel, clock."""
+"""Messages that only a simulated car sends: camera_info, mounting, compressed pictures, steering wheel, clock; and the one it obeys."""
 
 import math
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import TransformStamped
+from geometry_msgs.msg import TransformStamped, TwistStamped
 from numpy.typing import NDArray
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, JointState
@@ -13,8 +13,10 @@ from mimic_contracts.errors import MimicError, require_package
 from mimic_contracts.image_geometry import OPTICAL_FROM_BODY
 from mimic_contracts.rig import CameraSpec, Rig
 from mimic_contracts.ros_conversions import ns_to_stamp
+from mimic_contracts.validation import check_number
 from mimic_contracts.vehicle import VehicleSpec
 from mimic_sim.ego import EgoMotion
+from vehicle_interface.adapters import Twist2D
 
 
 def optical_frame(camera: CameraSpec) -> str:
@@ -92,6 +94,12 @@ def steering_message(ego: EgoMotion, vehicle: VehicleSpec, *, stamp_ns: int) -> 
     message = JointState(name=["steering_wheel"], position=[vehicle.steering_ratio * math.atan(vehicle.wheelbase_m * ego.curvature_1pm)])
     message.header.stamp = ns_to_stamp(stamp_ns)
     return message
+
+
+def twist_from_message(message: TwistStamped) -> Twist2D:
+    """What the car is commanded; raises ContractError when it is not finite: no drive-by-wire takes such a command over."""
+    twist = message.twist
+    return Twist2D(speed_mps=check_number("command.twist.linear.x", twist.linear.x), yaw_rate_radps=check_number("command.twist.angular.z", twist.angular.z))
 
 
 def clock_message(stamp_ns: int) -> Clock:

@@ -119,7 +119,11 @@ class SimNode(MimicNode):
     # What arrives
 
     def _on_command(self, message: TwistStamped) -> None:
-        twist = self._twist = Twist2D(speed_mps=message.twist.linear.x, yaw_rate_radps=message.twist.angular.z)
+        try:
+            twist = self._twist = ros_sim.twist_from_message(message)
+        except ContractError as error:
+            self.get_logger().warning(f"ignored: {error}", throttle_duration_sec=5.0)
+            return
         self._answers.add_command(twist, stamp_ns=stamp_to_ns(message.header.stamp))
         self._finish_answered_tick()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import drive_policies
 import numpy as np
 import pytest
+from geometry_msgs.msg import TwistStamped
 from nav_msgs.msg import Odometry
 from nav_msgs.msg import Path as PathMessage
 from rosbags.highlevel import AnyReader
@@ -22,7 +23,7 @@ from mimic.cli import main
 from mimic.drive_replay import compare
 from mimic.over_ros import drive_over_ros
 from mimic_contracts.action_spec import CAR
-from mimic_contracts.errors import MimicError
+from mimic_contracts.errors import ContractError, MimicError
 from mimic_contracts.observation import Observation
 from mimic_contracts.plan import Plan
 from mimic_contracts.rig import load_rig
@@ -34,6 +35,7 @@ from mimic_sim.ego import EgoMotion
 from mimic_sim.route_spec import RouteSpec
 from mimic_sim.view import View
 from mimic_sim.world import build_world
+from vehicle_interface.adapters import Twist2D
 
 RELATIVE_TOPICS = {"/clock", "/localization/kinematic_state", "/camera/front/image_raw/compressed", "/vehicle/steering", "/sim/expert_trajectory"}
 
@@ -172,3 +174,16 @@ def test_the_steering_wheel_turns_with_the_ratio() -> None:
     vehicle = load_vehicle("simulator")
     message = ros_sim.steering_message(EgoMotion(x_m=0.0, y_m=0.0, yaw_rad=0.0, curvature_1pm=0.1), vehicle, stamp_ns=0)
     assert message.position[0] == pytest.approx(15.0 * np.arctan(0.28))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_command_that_is_not_finite_is_not_taken_over(value: float) -> None:
+    message = TwistStamped()
+    message.twist.linear.x, message.twist.angular.z = 5.0, 0.5
+    assert ros_sim.twist_from_message(message) == Twist2D(speed_mps=5.0, yaw_rate_radps=0.5)
+    for part, field in ((message.twist.linear, "x"), (message.twist.angular, "z")):
+        before = getattr(part, field)
+        setattr(part, field, value)
+        with pytest.raises(ContractError, match=r"command\.twist\."):
+            ros_sim.twist_from_message(message)
+        setattr(part, field, before)
