@@ -26,6 +26,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -255,11 +256,11 @@ class Comparison:
         """Ours first, whose processor time is the others' budget."""
         ours = self._kept("ours", self._train_ours)
         yield ours
-        systems: dict[str, Callable[[Path, float], Result]] = {"pilotnet": self._train_pilotnet, "pilotnet_ours": self._train_pilotnet_as_ours}
+        systems: dict[str, Callable[..., Result]] = {"pilotnet": self._train_pilotnet, "pilotnet_ours": self._train_pilotnet_as_ours}
         if self._donkeycar is not None:
             systems = {"donkeycar": self._train_donkeycar, **systems}
         for name, train in systems.items():
-            yield self._kept(name, lambda folder, train=train: train(folder, ours.cpu_s))  # type: ignore[misc]
+            yield self._kept(name, partial(train, budget_s=ours.cpu_s))
 
     def _kept(self, name: str, train: Callable[[Path], Result]) -> Result:
         folder = self.out / f"{name}_{self.seed}"
