@@ -15,12 +15,14 @@ import rclpy
 import yaml
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from fault_checks import envelope_findings
-from fault_table import DEGRADED, DRIVES_ON, DRIVES_ON_OR_STOPS, OWN_BRAKES, SILENT, STOP, Fault, Timeouts
+from fault_companions import SUPERVISED, companions
+from fault_table import DEGRADED, DRIVES_ON, DRIVES_ON_OR_STOPS, OWN_BRAKES, SILENT, STOP, SUPERVISOR, Fault, Timeouts
 from faulty_car import PLANNER_REMAPS, SIMULATOR_REMAPS, FaultyCar
 from geometry_msgs.msg import TwistStamped
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from ring_driver import SPEED_MPS
+from sensor_msgs.msg import Image
 from std_msgs.msg import String
 from std_srvs.srv import SetBool
 
@@ -70,12 +72,13 @@ class Outcome:
 class FaultDrive:
     """A bring-up of `sim` with a FaultyCar in it, for the time of a `with` block; `suffer` one fault after the other.
 
-    timeouts: of supervisor and vehicle interface; on_clock: the nodes go by /clock, which is the car's.
+    timeouts: of supervisor and vehicle interface; on_clock: the nodes go by /clock, which is the car's; beside: a node that takes part, too,
+    see fault_companions.py.
     """
 
-    def __init__(self, *, on_clock: bool = False, timeouts: Timeouts = Timeouts()) -> None:  # noqa: B008  frozen
-        self._on_clock, self._parameters, self._is_patient = on_clock, timeouts.parameters(), timeouts != Timeouts()
-        self._world = build_world(ROUTE)
+    def __init__(self, *, on_clock: bool = False, beside: str = "", timeouts: Timeouts = Timeouts()) -> None:  # noqa: B008  frozen
+        self._on_clock, self._companion, self._parameters, self._is_patient = on_clock, beside, timeouts.parameters(), timeouts != Timeouts()
+        self.world = build_world(ROUTE)
         self.number, self.findings = 0, []
         self.commands: list[tuple[int, int, int, float, float]] = []  # number; made (on /clock: published) and published, ns; m/s; rad/s
         self.modes: list[tuple[int, str]] = []
@@ -99,7 +102,7 @@ class FaultDrive:
         self.node = rclpy.create_node("fault_observer", context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
-        self.car = FaultyCar(self._world, self.node)
+        self.car = FaultyCar(self.world, self.node)
         self._listen()
         self._specs = {
             spec.name: spec
@@ -130,7 +133,14 @@ class FaultDrive:
                 process["remaps"] = PLANNER_REMAPS
             if name in NODES:
                 parameters["use_sim_time"] = self._on_clock
+            if name == SUPERVISOR:
+                parameters |= SUPERVISED.get(self._companion, {})
+            if name == MANAGER and self._companion:
+                parameters["node_names"].append(self._companion)
             parameters |= self._parameters.get(name, {})
+        if self._companion:
+            own = {"parameters_file": f"{self._companion}.yaml", "parameters": companions(self.scratch, self.world)[self._companion]}
+            content["processes"].append({"executable": self._companion, "name": self._companion, **own})
         path = self.scratch / "faults.yaml"
         path.write_text(yaml.safe_dump(content), encoding="utf-8")
         return Table.load(str(path))
@@ -156,10 +166,6 @@ class FaultDrive:
         """More nodes, with these parameters by node."""
         self._start_beside([ProcessSpec(executable=node, name=node, parameters=own) for node, own in parameters.items()])
 
-    def stop_beside(self, node: str) -> None:
-        """End it, and what was started with it."""
-        self._beside.pop(node).stop()
-
     def _start_beside(self, specs: list[ProcessSpec]) -> None:
         names = [spec.name for spec in specs]
         manager = replace(self._specs[MANAGER], parameters={"node_names": names})
@@ -175,6 +181,7 @@ class FaultDrive:
         subscribe(String, "/vehicle/mode", lambda message, info: self.modes.append((info["source_timestamp"], message.data)), LATCHED_QOS)
         subscribe(DiagnosticStatus, "/supervisor/verdict", self._on_verdict, SENSOR_QOS)
         subscribe(DiagnosticArray, "/diagnostics", lambda message: self.statuses.extend(message.status), RELIABLE_QOS)
+        subscribe(Image, "/perception/overlay", lambda data: None, SENSOR_QOS, raw=True)  # overlay_node draws for somebody
 
     def _on_command(self, message: TwistStamped, info: Mapping[str, int]) -> None:
         published_ns = info["source_timestamp"]
@@ -194,6 +201,12 @@ class FaultDrive:
     def speed_mps(self) -> float:
         """Of the simulated car, in truth."""
         return self.car.truth[-1][1] if self.car.truth else 0.0
+
+    @property
+    def driven_by(self) -> str:
+        """'planner' or 'operator', as the vehicle interface last said; empty: it said nothing since the fault's begin."""
+        said = next((status.values for status in reversed(self.statuses) if status.name == INTERFACE), [])
+        return next((pair.value for pair in said if pair.key == "driven_by"), "")
 
     def spin_until(self, condition: Callable[[], Any], timeout_s: float) -> bool:
         """Whether a condition came true meanwhile."""
@@ -310,7 +323,7 @@ class FaultDrive:
         return not is_stopped()
 
     def _is_straight_ahead(self) -> bool:
-        line = self._world.lane_line
+        line = self.world.lane_line
         ahead = line.poses((self.car.lane.station_m + np.linspace(-5.0, STOPPING_WAY_M, 17)) % line.length_m)[:, 2]
         return bool(np.ptp(np.unwrap(ahead)) < 1e-3)
 
@@ -379,7 +392,7 @@ class FaultDrive:
         for stretch in np.unique(stretch_of):
             own = [command for command, which in zip(commands, stretch_of, strict=True) if which == stretch]
             rows = np.array([[number, (made_ns - own[0][1]) / 1e9, (published_ns - own[0][1]) / 1e9, *twist] for number, made_ns, published_ns, *twist in own])
-            found += envelope_findings(rows, self._world.vehicle, is_emergency=is_emergency, is_exact=not self._on_clock)
+            found += envelope_findings(rows, self.world.vehicle, is_emergency=is_emergency, is_exact=not self._on_clock)
         return found
 
     def judge_logs(self) -> list[str]:

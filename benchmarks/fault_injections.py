@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fault_changes import Change
+from faulty_car import OPERATOR_MPS
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import GetParameters, ListParameters, SetParameters
 from std_srvs.srv import SetBool
@@ -20,8 +21,10 @@ from vehicle_interface import modes
 if TYPE_CHECKING:
     from fault_drive import FaultDrive
 
-RECORDED = ("/perception/frame", "/localization/kinematic_state")
+RECORDER, RECORDED = "record_node", ("/perception/frame", "/localization/kinematic_state")
+BAG, PARTIAL = "bag", ".bag.partial"  # while it records, and where it could not be made whole
 RECORD_BYTES, RECORD_MESSAGES = 4_000_000, 10
+TAKEN_OVER_MPS = 0.3
 
 
 class Injection:
@@ -135,6 +138,33 @@ class LoseOverride(Injection):
 
 
 @dataclass(frozen=True)
+class Joystick(Injection):
+    """The operator lets go of the dead-man's button (False), or the joystick falls silent (None)."""
+
+    holds: bool | None
+
+    def begin(self, drive: "FaultDrive") -> None:
+        drive.car.holds_joystick = self.holds
+
+
+@dataclass(frozen=True)
+class WhileOperatorDrives(Injection):
+    """He takes over from the planner, and drives, when something else happens; after it the joystick is silent."""
+
+    then: Injection
+
+    def begin(self, drive: "FaultDrive") -> None:
+        drive.car.holds_joystick = True
+        drive.wait_until(lambda: drive.driven_by == "operator" and abs(drive.speed_mps - OPERATOR_MPS) < TAKEN_OVER_MPS, "operator who drives")
+        drive.mark()
+        self.then.begin(drive)
+
+    def end(self, drive: "FaultDrive") -> None:
+        self.then.end(drive)
+        drive.car.holds_joystick = None
+
+
+@dataclass(frozen=True)
 class ChangeParameters(Injection):
     """Somebody sets every parameter of every node to something else; none may take it."""
 
@@ -169,43 +199,40 @@ def _other(value: ParameterValue) -> ParameterValue:
 
 @dataclass(frozen=True)
 class FillDisk(Injection):
-    """A recorder beside, whose files cannot grow any more (RLIMIT_FSIZE: as a full disk, without one)."""
+    """The recorder's files cannot grow any more (RLIMIT_FSIZE: as a full disk, without one)."""
 
     def begin(self, drive: "FaultDrive") -> None:
-        bag, before_mps = drive.scratch / f"bag_{drive.number}", drive.speed_mps
-        drive.start_beside({"record_node": {"topics": list(RECORDED), "out": str(bag)}})
-        process = drive.process("record_node")
-        partial = bag.parent / f".{bag.name}.partial"
+        process, partial = drive.process(RECORDER), drive.scratch / PARTIAL
         drive.wait_until(lambda: _recorded(drive) >= RECORD_MESSAGES, f"{RECORD_MESSAGES} messages of each topic in the bag")
         enough = _bytes(partial) + RECORD_BYTES  # what has been taken is written by then
         drive.wait_until(lambda: _bytes(partial) > enough, f"{enough} bytes in the bag")
-        if drive.mode != modes.ENGAGED:  # to start two processes beside may be too much for the machine: not the fault
-            drive.engage()
-            drive.wait_until(lambda: drive.speed_mps > before_mps - 0.5, f"{before_mps:.1f} m/s again")
         drive.mark()
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (max(_sizes(partial)), resource.RLIM_INFINITY))
-        is_told = lambda: any(s.name == "record_node" and s.level == ERROR and "cannot be written" in s.message for s in drive.statuses)  # noqa: E731
+        is_told = lambda: any(s.name == RECORDER and s.level == ERROR and "cannot be written" in s.message for s in drive.statuses)  # noqa: E731
         drive.wait_until(is_told, "that the recorder says that it cannot write")
         if process.poll() is not None:
             drive.findings.append(f"the recorder ended with {process.returncode}")
 
     def end(self, drive: "FaultDrive") -> None:
-        drive.stop_beside("record_node")
-        (bag,) = drive.scratch.glob(f"*bag_{drive.number}*")
-        found = list(bag.rglob("*.mcap"))
+        process = drive.process(RECORDER)
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        left = next(path for path in (drive.scratch / BAG, drive.scratch / PARTIAL) if path.exists())
+        bag = left.rename(drive.scratch / f"disk_was_full_{drive.number}")
         try:
-            with Bag(found[0] if bag.name.startswith(".") else bag) as reader:
+            with Bag(bag if left.name == BAG else next(bag.rglob("*.mcap"))) as reader:
                 counts = {name: topic.message_count for name, topic in reader.topics.items()}
         except MimicError as error:
             drive.findings.append(f"what was recorded cannot be read: {error}")
         else:
             if min(counts.get(topic, 0) for topic in RECORDED) < RECORD_MESSAGES:
                 drive.findings.append(f"of what was recorded only {counts} can be read")
+        drive.restart(RECORDER)
 
 
 def _recorded(drive: "FaultDrive") -> int:
     """Messages of the topic that has the fewest, as the recorder says."""
-    said = next((status.values for status in reversed(drive.statuses) if status.name == "record_node"), [])
+    said = next((status.values for status in reversed(drive.statuses) if status.name == RECORDER), [])
     counts = {pair.key: pair.value for pair in said}
     return min(int(counts.get(topic, 0)) for topic in RECORDED)
 

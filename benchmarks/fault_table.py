@@ -5,12 +5,27 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import fault_changes as change
-from fault_injections import ChangeParameters, FillDisk, Injection, LoseOverride, Override, Signal, Spoil, Starve, Vanish
+from fault_injections import (
+    RECORDER,
+    ChangeParameters,
+    FillDisk,
+    Injection,
+    Joystick,
+    LoseOverride,
+    Override,
+    Signal,
+    Spoil,
+    Starve,
+    Vanish,
+    WhileOperatorDrives,
+)
 
 from mimic_contracts.vehicle import load_vehicle
 from vehicle_interface import modes
 from vehicle_interface.plausibility import OFTEN, WINDOW_S
+from vehicle_interface.supervisor_core import COMPLAINT_S
 from vehicle_interface.supervisor_parameters import SupervisorParameters
+from vehicle_interface.teleop import TeleopParameters
 from vehicle_interface.vehicle_interface_parameters import VehicleInterfaceParameters
 
 DRIVES_ON, DEGRADED, STOP = "drives on", "degraded", "stop"
@@ -19,6 +34,8 @@ SILENT = "silent"
 DRIVES_ON_OR_STOPS = "drives on, or stops"
 
 CAMERA, PLANNER, SUPERVISOR, INTERFACE = "camera_node", "planner_node", "supervisor_node", "vehicle_interface_node"
+ROUTE, CALIBRATION, TELEOP = "route_node", "calibration_node", "teleop_node"
+NOT_NEEDED = (TELEOP, "overlay_node", "sound_node", RECORDER)  # while the planner drives
 TICK_S = 0.05  # between two pictures, or two odometries, of the simulator
 NEW_DIAGNOSTICS_S = 0.5  # at which the camera node repeats how its cameras do
 STEPS_S = 0.4  # between two jumps of change.jumping
@@ -26,8 +43,9 @@ STEPS_S = 0.4  # between two jumps of change.jumping
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """within_s: from its begin to its answer; lasts_s: then it is taken back; on_clock: the nodes go by /clock; on_straight: it needs a
-    straight road ahead, because the simulated car, when nobody commands it, brakes with its wheels held."""
+    """within_s: from its begin to its answer; lasts_s: then it is taken back; on_clock: the nodes go by /clock; beside: a node that
+    the simulator's bring-up does not have takes part; on_straight: it needs a straight road ahead, because the simulated car, when nobody
+    commands it, brakes with its wheels held."""
 
     name: str
     injection: Injection
@@ -35,8 +53,14 @@ class Fault:
     within_s: float = 0.0
     lasts_s: float = 8.0
     on_clock: bool = False
+    beside: str = ""
     on_straight: bool = False
     is_emergency: bool = False
+
+    @property
+    def bringup(self) -> tuple[bool, str]:
+        """What distinguishes the bring-up that it needs."""
+        return self.on_clock, self.beside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +109,24 @@ def faults(timeouts: Timeouts = Timeouts()) -> list[Fault]:
         Fault(name=f"{INTERFACE} {end}", injection=Signal(INTERFACE, number), answer=OWN_BRAKES, within_s=own_s, lasts_s=lasts_s, on_straight=True)
         for end, number, lasts_s in ends
     ]
+    table += [
+        Fault(name=f"{node} {end}", injection=Signal(node, number), answer=answer, within_s=within_s, lasts_s=lasts_s, beside=node)
+        for node, answer, within_s in (
+            (ROUTE, STOP, supervisor.heartbeat_timeout_s + way_s),
+            (CALIBRATION, DEGRADED, COMPLAINT_S + way_s),
+            *((node, DRIVES_ON, 0.0) for node in NOT_NEEDED),
+        )
+        for end, number, lasts_s in ends
+    ]
+    operators = [
+        *((f"{TELEOP} {end}, while the operator drives", Signal(TELEOP, number), no_plan_s, lasts_s) for end, number, lasts_s in ends),
+        ("operator lets go of the joystick", Joystick(holds=False), no_plan_s, 8.0),
+        ("operator's joystick falls silent", Joystick(holds=None), no_plan_s + TeleopParameters().joy_timeout_s, 8.0),
+    ]
+    table += [
+        Fault(name=name, injection=WhileOperatorDrives(then), answer=STOP, within_s=within_s, lasts_s=lasts_s, beside=TELEOP)
+        for name, then, within_s, lasts_s in operators
+    ]
 
     def spoilt(name: str, change_: change.Change, *streams: str, answer: str = STOP, within_s: float, on_clock: bool = False) -> None:
         table.append(Fault(name=name, injection=Spoil(change_, streams), answer=answer, within_s=within_s, on_clock=on_clock))
@@ -124,7 +166,7 @@ def faults(timeouts: Timeouts = Timeouts()) -> list[Fault]:
         *table,
         Fault(name="car's DDS participant lost, and back", injection=Vanish(), answer=STOP, within_s=no_odometry_s, lasts_s=2.0),
         Fault(name="two busy processes", injection=Starve(2), answer=DRIVES_ON_OR_STOPS),
-        Fault(name="disk full while recording", injection=FillDisk(), answer=DRIVES_ON),
+        Fault(name="disk full while recording", injection=FillDisk(), answer=DRIVES_ON, beside=RECORDER),
         Fault(name="parameters changed", injection=ChangeParameters((CAMERA, PLANNER, SUPERVISOR, INTERFACE)), answer=DRIVES_ON, lasts_s=2.0),
         Fault(name="driver override without a heartbeat", injection=LoseOverride(), answer=STOP, within_s=interface.override_timeout_s + way_s),
         *(

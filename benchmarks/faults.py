@@ -25,14 +25,14 @@ from fault_table import Fault, Timeouts, faults
 
 
 def run(table: list[Fault], seeds: list[int], timeouts: Timeouts) -> list[Outcome]:
-    """All faults at all moments; one bring-up for those that go by the machine's clock, one for those by /clock, and a new one when one is lost."""
-    left = [(seed, fault) for on_clock in (False, True) for seed in seeds for fault in table if fault.on_clock == on_clock]
+    """All faults at all moments; one bring-up for those that need the same one, and a new one when it is lost."""
+    left = sorted(((seed, fault) for seed in seeds for fault in table), key=lambda one: one[1].bringup)
     outcomes: list[Outcome] = []
     while left:
-        on_clock = left[0][1].on_clock
+        on_clock, beside = bringup = left[0][1].bringup
         try:
-            with FaultDrive(on_clock=on_clock, timeouts=timeouts) as drive:
-                while left and left[0][1].on_clock == on_clock:
+            with FaultDrive(on_clock=on_clock, beside=beside, timeouts=timeouts) as drive:
+                while left and left[0][1].bringup == bringup:
                     seed, fault = left.pop(0)
                     outcomes.append(drive.suffer(fault, wait_s=float(np.random.default_rng([seed, len(outcomes)]).uniform(0.5, 4.0))))
                     print(told(outcomes[-1]), file=sys.stderr, flush=True)

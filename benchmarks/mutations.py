@@ -19,19 +19,16 @@ import time
 from collections import Counter
 from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-import numpy as np
+from fault_companions import companions
 from fault_drive import STOP_S, FaultDrive
 from fault_table import Timeouts
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
 from rclpy.subscription import RCLError
-from sensor_msgs.msg import Image
 
-from mimic_contracts.navigation import RouteFile, route_text
-from mimic_contracts.ros_lifecycle import LATCHED_QOS, SENSOR_QOS
+from mimic_contracts.ros_lifecycle import LATCHED_QOS
 
 FLOATS = (math.nan, math.inf, -math.inf, 0.0, -0.0, 1e308, -1e308, 5e-324, 1e39, -1.0, 1.0, 1e6)
 TEXTS = (
@@ -135,21 +132,6 @@ def _one(kind: str, rng: random.Random) -> Any:
     return message
 
 
-def beside(scratch: Path) -> dict[str, dict[str, Any]]:
-    """The nodes that the simulator's bring-up does not have, and their parameters; what they say goes nowhere."""
-    route = scratch / "route.yaml"
-    route.write_text(route_text(RouteFile(name="mutations", points_m=np.array([[20.0 * k, 0.0] for k in range(20)]), manoeuvres=())), encoding="utf-8")
-    return {
-        "teleop_node": {},
-        "command_timeout_node": {"command_topic": "/gazebo/command"},  # which is of another type than the simulator's
-        "record_node": {"topics": ["/diagnostics", "/perception/frame"], "out": str(scratch / "bag")},
-        "route_node": {"route": str(route), **{f"{kind}_topic": f"/other/{kind}" for kind in ("odometry", "route", "route_command")}},
-        "overlay_node": {},
-        "calibration_node": {"memory": ""},
-        "sound_node": {},
-    }
-
-
 class Mutator:
     """Finds the subscriptions, keeps a good message of each where there is one, and publishes mutated ones."""
 
@@ -210,8 +192,8 @@ class Mutator:
 
 def run(drive: FaultDrive, *, count: int, seed: int, only: list[str]) -> dict[str, Any]:
     """Attack one subscription after the other; then engage and drive. What was sent, and what must not be."""
-    drive.node.create_subscription(Image, "/perception/overlay", lambda message: None, SENSOR_QOS)  # or overlay_node would hear nothing
-    others = beside(drive.scratch)
+    others = companions(drive.scratch, drive.world)
+    others["route_node"]["odometry_topic"] = "/other/odometry"  # or what it says of a wild pose would stop every drive
     drive.start_beside(others)
     drive.engage()
     mutator = Mutator(drive, (*NODES, *others))
