@@ -98,6 +98,7 @@ def faults(timeouts: Timeouts = Timeouts()) -> list[Fault]:
     dead_s[SUPERVISOR] = interface.supervisor_timeout_s + way_s
     no_pictures_s, frozen_s = supervisor.frame_timeout_s + way_s, supervisor.frozen_after_s + way_s
     no_odometry_s, no_plan_s = interface.odometry_timeout_s + way_s, interface.plan_timeout_s + way_s
+    no_operator_s = interface.operator_timeout_s + way_s
     own_s = load_vehicle("simulator").command_timeout_s + 2.0 * TICK_S + way_s
     ends = (("killed", signal.SIGKILL, 8.0), ("hung for 2 s", signal.SIGSTOP, 2.0), ("in a busy loop for 2 s", signal.SIGUSR1, 2.0))
     table = [
@@ -119,9 +120,9 @@ def faults(timeouts: Timeouts = Timeouts()) -> list[Fault]:
         for end, number, lasts_s in ends
     ]
     operators = [
-        *((f"{TELEOP} {end}, while the operator drives", Signal(TELEOP, number), no_plan_s, lasts_s) for end, number, lasts_s in ends),
-        ("operator lets go of the joystick", Joystick(holds=False), no_plan_s, 8.0),
-        ("operator's joystick falls silent", Joystick(holds=None), no_plan_s + TeleopParameters().joy_timeout_s, 8.0),
+        *((f"{TELEOP} {end}, while the operator drives", Signal(TELEOP, number), no_operator_s, lasts_s) for end, number, lasts_s in ends),
+        ("operator lets go of the joystick", Joystick(holds=False), no_operator_s, 8.0),
+        ("operator's joystick falls silent", Joystick(holds=None), no_operator_s + TeleopParameters().joy_timeout_s, 8.0),
     ]
     table += [
         Fault(name=name, injection=WhileOperatorDrives(then), answer=STOP, within_s=within_s, lasts_s=lasts_s, beside=TELEOP)

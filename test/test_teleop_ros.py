@@ -24,7 +24,7 @@ def test_an_operator_drives_lets_go_and_stops_in_an_emergency(ros):
     commands = ros.collect(TwistStamped, "/vehicle/command")
     reached = ros.collect(String, "/vehicle/mode", LATCHED_QOS)
     ros.start("vehicle_interface.teleop_node", TELEOP, {"joy_timeout_s": 1.0})
-    ros.start("vehicle_interface.vehicle_interface_node", INTERFACE, {"odometry_timeout_s": 1.5, "plan_timeout_s": 1.5})
+    ros.start("vehicle_interface.vehicle_interface_node", INTERFACE, {"odometry_timeout_s": 1.5, "operator_timeout_s": 1.5})
     for name in (TELEOP, INTERFACE):
         assert ros.configure(name) and ros.activate(name)
     joy, odometry = ros.publisher(Joy, "/joy"), ros.publisher(Odometry, "/localization/kinematic_state")

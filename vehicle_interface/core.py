@@ -253,7 +253,8 @@ class VehicleInterfaceCore:
         return next(filter(None, faults), "")
 
     def _plan_fault(self, *, now_ns: int, steady_ns: int) -> str:
-        plan, timeout_s = self._tracker.plan, self._parameters.plan_timeout_s
+        plan, p = self._tracker.plan, self._parameters
+        timeout_s = p.operator_timeout_s if self._operator_drives else p.plan_timeout_s
         if plan is None:
             return "no plan yet"
         if not self._is_fresh(self._plan_steady_ns, steady_ns, timeout_s):

@@ -15,6 +15,7 @@ class VehicleInterfaceParameters:
     lockstep: bool = parameter(False, "Step once per tick, on its messages, and answer each; otherwise on a steady timer and on plans.")
     actuation_rate_hz: float = parameter(50.0, "Real time: rate of actuation; plans add steps of their own.", low=5.0, high=200.0)
     plan_timeout_s: float = parameter(0.5, "Age of the plan, by its stamp or by its arrival, beyond which the vehicle is stopped.", low=0.05, high=2.0)
+    operator_timeout_s: float = parameter(0.15, "The same for an operator's plans, which cease when he lets go of the joystick.", low=0.05, high=2.0)
     odometry_timeout_s: float = parameter(0.3, "The same for odometry.", low=0.05, high=2.0)
     override_timeout_s: float = parameter(0.5, "The same for the heartbeat of the driver override.", low=0.05, high=2.0)
     override_required: bool = parameter(False, "Refuse to engage without a heartbeat of the driver override. Set it on every real vehicle.")
