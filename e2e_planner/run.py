@@ -81,9 +81,9 @@ def train_run(
     """Train the recipe's network (and its twin) on these stores into `out`; returns the card.
 
     out/ then holds recipe.yaml, weights.safetensors, model.onnx, card.json, and twin/ with the same; perception/ with the
-    weights and the card of the stage before, where the recipe has one; the first stage begins with what the run `begin` learned in
-    its own; round_0/ and so on with what imitation came to before each round of DAgger, whose drives `rollout` makes into a store. With a run `encoder` that
-    stage is a copy of its, and what its rounds drove is learned from instead of rounds of one's own. A stage that has
+    weights and the card of the stage before, where the recipe has one; the first stage that is trained begins with what the run `begin`
+    learned in its own; round_0/ and so on with what imitation came to before each round of DAgger, whose drives `rollout` makes into a
+    store. With a run `encoder` the stage before is a copy of its, and what its rounds drove is learned from instead of rounds of one's own. A stage that has
     its card is finished and left as it is. report is told 'perception', 'memory', 'planner', 'round_0' … or 'twin', the
     step, of how many, and its figures. Raises MimicError when perception does not pass the recipe's gate.
     """
@@ -102,14 +102,16 @@ def train_run(
     network = new_network(recipe, train)
     looking: Looking = "pictures"
     memory, begun_with = None, ""
-    if begin is not None and not recipe.perception.steps:
-        _load_weights(network, begin / WEIGHTS_FILE)
-        begun_with = load_card(begin / CARD_FILE)["weights_hash"]
     if recipe.perception.steps:
         if encoder is not None and not (out / PERCEPTION_DIRECTORY / CARD_FILE).exists():
             _take_perception(encoder / PERCEPTION_DIRECTORY, out / PERCEPTION_DIRECTORY)
         learn_to_see(recipe, network, out / PERCEPTION_DIRECTORY, splits, begin=begin, report=partial(report, "perception"))
         looking, memory = "memory", (encoder or out) / PERCEPTION_DIRECTORY / MEMORY_DIRECTORY
+    if begin is not None and (encoder is not None or not recipe.perception.steps):
+        frozen = {name: tensor.clone() for name, tensor in network.state_dict().items() if encoder is not None and _is_seeing(network, name)}
+        _load_weights(network, begin / WEIGHTS_FILE)
+        network.load_state_dict(network.state_dict() | frozen)
+        begun_with = load_card(begin / CARD_FILE)["weights_hash"]
     for number in range(recipe.dagger.rounds if encoder is None else 0):
         if rollout is None:
             raise MimicError(f"recipe '{recipe.name}': has dagger.rounds, for which somebody must drive: train it with `mimic train`")
@@ -195,11 +197,15 @@ def _load_weights(network: PlannerNetwork, path: Path, *, but: str | None = None
     network.load_state_dict(own | weights)
 
 
+def _is_seeing(network: PlannerNetwork, name: str) -> bool:
+    """Whether a weight belongs to the `seeing_parts`."""
+    return getattr(network, name.partition(".")[0]) in network.seeing_parts()
+
+
 def take_frozen_encoder(network: PlannerNetwork, encoder: Path) -> None:
     """Take from the run `encoder` what is kept of pictures (`seeing_parts`), never to change; what decides by that stays as it
     was born, though the run has learned that, too. Raises MimicError when there is none, or another network's."""
-    frozen = {name for name, part in network.named_children() if part in network.seeing_parts()}
-    born = {name: tensor.clone() for name, tensor in network.state_dict().items() if name.partition(".")[0] not in frozen}
+    born = {name: tensor.clone() for name, tensor in network.state_dict().items() if not _is_seeing(network, name)}
     _load_seeing(network, encoder / PERCEPTION_DIRECTORY / WEIGHTS_FILE)
     network.load_state_dict(network.state_dict() | born)
     for part in network.seeing_parts():

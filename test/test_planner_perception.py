@@ -13,7 +13,7 @@ from planner_helpers import CAR_SIGNALS, TINY, car_recipe, make_store, quiet
 
 from bag_tools.clip_store import ClipStore
 from bag_tools.label_writer import write_labels
-from e2e_planner.checkpoint import CARD_FILE, PERCEPTION_ONNX_FILE, WEIGHTS_FILE
+from e2e_planner.checkpoint import CARD_FILE, PERCEPTION_ONNX_FILE, WEIGHTS_FILE, load_card, load_tensors
 from e2e_planner.dataset import Batch, FrameSet, mirrored_route, open_stores
 from e2e_planner.network import PlannerNetwork, perception_outputs
 from e2e_planner.policies import load_policy
@@ -156,6 +156,15 @@ def test_perception_goes_on_where_another_run_ended(labelled: Path, tmp_path: Pa
     cards = [json.loads((out / "perception" / CARD_FILE).read_text()) for out in (first, second)]
     assert cards[1]["begun_with"] == cards[0]["weights_hash"] != cards[1]["weights_hash"] and cards[0]["begun_with"] == ""
     assert cards[1]["scores"]["val_loss"] < cards[0]["scores"]["val_loss"]
+
+    third, last = tmp_path / "third", seeing_recipe(twin=False, steps=1, learning_rate=1e-7)
+    third.mkdir()
+    card = train_run(last, [labelled], third, report=quiet, encoder=second, begin=first)  # imitation goes on, on what another run's perception sees
+    learned, seen, ended = (load_tensors(path / WEIGHTS_FILE) for path in (first, second / "perception", third))
+    frozen = [name for name in ended if name.startswith(("encoder.", "neck.", "picture_heads."))]
+    assert len(frozen) > 20 and all(torch.equal(ended[name], seen[name]) for name in frozen)
+    assert all(torch.allclose(ended[name], learned[name], atol=1e-3) for name in ended if name not in frozen)
+    assert not torch.equal(ended["view.see.weight"], seen["view.see.weight"]) and card["begun_with"] == load_card(first / CARD_FILE)["weights_hash"]
 
     other = tmp_path / "other"
     other.mkdir()

@@ -6,6 +6,7 @@
     mimic train town --data STORE --out RUN                      perception, imitation, and rounds in which the learner drives
     mimic train town --data STORE --out RUN_1 --seed 1 --encoder RUN   another seed, on what RUN's encoder sees and its rounds drove
     mimic train town --data STORE MORE --out RUN_2 --begin-with RUN    perception goes on from RUN's, with more data
+    mimic train town --data STORE MORE --out RUN_2 --encoder RUN --begin-with RUN    imitation goes on from RUN's, with more data
     mimic train steering_hmb3 --data STORE --out RUN_2 --begin-with RUN    without perception: all goes on from what RUN has learned
 
 RUN then holds the ONNX file and its card, the weights, the recipe and a TensorBoard log. It may be interrupted at any
@@ -33,7 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="directory of the run")
     parser.add_argument("--encoder", type=Path, metavar="RUN", help="take the perception stage and the rounds' drives of this finished run")
     parser.add_argument(
-        "--begin-with", type=Path, metavar="RUN", help="let the first stage (perception, where the recipe has it) begin with what this run learned in its own"
+        "--begin-with",
+        type=Path,
+        metavar="RUN",
+        help="let the first stage that is trained (perception, unless the recipe has none or --encoder gives it) begin with what this run learned in its own",
     )
     parser.add_argument("--seed", type=int, help="instead of the recipe's")
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
