@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from vehicle_helpers import VEHICLE, S, arc_plan
 
@@ -14,6 +14,7 @@ from mimic_contracts.rig import load_rig
 from mimic_contracts.vehicle import OperationalDesignDomain
 from vehicle_interface.kinematics import advance_pose
 from vehicle_interface.plan_tracker import Motion
+from vehicle_interface.plausibility import OdometryPlausibility
 from vehicle_interface.supervision import DEGRADED, LEVELS, OK, STOP, Verdict, worst
 from vehicle_interface.supervisor_core import SupervisorCore, is_inside
 from vehicle_interface.supervisor_parameters import SupervisorParameters
@@ -190,6 +191,24 @@ def test_odometry_that_contradicts_itself_is_found_within_a_second(change, reaso
         setattr(watched, name, value)
     assert watched.steps_until(STOP) <= 20
     assert any(reason in watched.step().reason for _ in range(10))
+
+
+@example(speed=13.9, late_s=[0.004 if tick % 8 == 2 else 0.0 for tick in range(40)])
+@given(speed=st.floats(5.0, 25.0), late_s=st.lists(st.floats(-0.02, 0.02), min_size=40, max_size=40))
+def test_a_frozen_pose_is_found_though_its_steps_are_jumps_now_and_then(speed, late_s):
+    odometry, x_m, frozen_m = OdometryPlausibility(), 0.0, None
+    for tick, late in enumerate(late_s):
+        stamp_s = 0.05 * tick + late + 1.0
+        x_m = speed * stamp_s
+        frozen_m = x_m if tick == 25 else frozen_m  # 1.25 s of driving, then it stands still, and its speed does not
+        pose = np.array([x_m if frozen_m is None else frozen_m, 0.0, 0.0])
+        odometry.note(Motion(stamp_ns=round(1e9 * stamp_s), pose=pose, speed_mps=speed, yaw_rate_radps=0.0))
+        if frozen_m is None:
+            assert odometry.findings() == []
+        elif any(verdict.level == STOP for verdict in odometry.findings()):
+            assert 0.05 * (tick - 25) < 0.6
+            return
+    raise AssertionError("it was not found")
 
 
 def test_one_jump_of_the_plan_degrades_and_swinging_stops():

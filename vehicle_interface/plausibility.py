@@ -4,12 +4,13 @@ Stamps are on the vehicle's (ROS) clock, arrivals on the steady clock, which can
 """
 
 from collections import deque
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mimic_contracts.action_spec import CAR
-from mimic_contracts.motion import from_frame, wrap_angle
+from mimic_contracts.motion import from_frame, to_frame, wrap_angle
 from mimic_contracts.plan import Plan
 from vehicle_interface.plan_tracker import Motion
 from vehicle_interface.supervision import DEGRADED, STOP, Verdict
@@ -76,16 +77,18 @@ class OdometryPlausibility:
         return self._motions[-1].pose if self._motions else None
 
     def note(self, motion: Motion) -> None:
-        """One arrived. A clock that was set back begins anew; a pose that jumps does so for the comparison of ways."""
+        """One arrived. A clock that was set back begins anew; with a pose that jumps, the poses before do, so that the ways go on being compared."""
         if self._motions:
             last = self._motions[-1]
             since_s = (motion.stamp_ns - last.stamp_ns) / 1e9
             if not 0.0 < since_s < WINDOW_S:
                 self._motions.clear()
             else:
-                away_m = float(np.hypot(*(motion.pose - last.pose_after(since_s))[:2]))
+                expected = last.pose_after(since_s)
+                away_m = float(np.hypot(*(motion.pose - expected)[:2]))
                 if away_m > POSE_JUMP_M + APART_SHARE * abs(motion.speed_mps) * since_s:
-                    self._motions.clear()
+                    moved = from_frame(to_frame(np.array([before.pose for before in self._motions]), expected), motion.pose)
+                    self._motions = deque(replace(before, pose=pose) for before, pose in zip(self._motions, moved, strict=True))
                     self._jumps.append((motion.stamp_ns, away_m))
         self._motions.append(motion)
         while motion.stamp_ns - self._motions[0].stamp_ns > WINDOW_S * 1e9:
