@@ -16,7 +16,7 @@ import yaml
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from fault_checks import envelope_findings
 from fault_companions import SUPERVISED, companions
-from fault_table import DEGRADED, DRIVES_ON, DRIVES_ON_OR_STOPS, OWN_BRAKES, SILENT, STOP, SUPERVISOR, Fault, Timeouts
+from fault_table import DEGRADED, DRIVES_ON, DRIVES_ON_OR_STOPS, OVERLAY, OWN_BRAKES, SILENT, STOP, SUPERVISOR, Fault, Timeouts
 from faulty_car import PLANNER_REMAPS, SIMULATOR_REMAPS, FaultyCar
 from geometry_msgs.msg import TwistStamped
 from rclpy.context import Context
@@ -104,12 +104,15 @@ class FaultDrive:
         self._executor.add_node(self.node)
         self.car = FaultyCar(self.world, self.node)
         self._listen()
-        self._specs = {
-            spec.name: spec
-            for spec in self._table().process_specs({"policy": "ring_driver:RingDriver", "lockstep": "false", "route": "{course: ring, laps: 1000}"})
-        }
+        arguments = {"policy": "ring_driver:RingDriver", "lockstep": "false", "route": "{course: ring, laps: 1000}"}
+        arguments["overlay"] = str(self._companion == OVERLAY).lower()  # which the bring-up has, if wanted
+        self._specs = {spec.name: spec for spec in self._table().process_specs(arguments)}
         self._bringup = self._start(list(self._specs.values()), self.scratch / "logs")
-        self.wait_until(lambda: "active: " in self._bringup.last_lines(MANAGER), "all nodes active", START_S)
+        try:
+            self.wait_until(lambda: "active: " in self._bringup.last_lines(MANAGER), "all nodes active", START_S)
+        except RuntimeError:
+            self.__exit__(None, None, None)  # nobody is left behind
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -135,10 +138,10 @@ class FaultDrive:
                 parameters["use_sim_time"] = self._on_clock
             if name == SUPERVISOR:
                 parameters |= SUPERVISED.get(self._companion, {})
-            if name == MANAGER and self._companion:
+            if name == MANAGER and self._companion not in ("", OVERLAY):
                 parameters["node_names"].append(self._companion)
             parameters |= self._parameters.get(name, {})
-        if self._companion:
+        if self._companion not in ("", OVERLAY):
             own = {"parameters_file": f"{self._companion}.yaml", "parameters": companions(self.scratch, self.world)[self._companion]}
             content["processes"].append({"executable": self._companion, "name": self._companion, **own})
         path = self.scratch / "faults.yaml"
@@ -169,6 +172,8 @@ class FaultDrive:
     def _start_beside(self, specs: list[ProcessSpec]) -> None:
         names = [spec.name for spec in specs]
         manager = replace(self._specs[MANAGER], parameters={"node_names": names})
+        for before in [self._beside.pop(name) for name in names if name in self._beside]:
+            before.stop()  # its manager
         bringup = self._start([*specs, manager], self.scratch / f"logs_{self.number}_{names[0]}")
         self._beside |= dict.fromkeys(names, bringup)
         self.wait_until(lambda: "active: " in bringup.last_lines(MANAGER), f"{', '.join(names)} active", START_S)
@@ -274,10 +279,11 @@ class FaultDrive:
         self._begun_ns = time.time_ns()
         self.statuses.clear()
         del self.car.truth[:-1]
+        self.car.lane.least_margin_m = np.inf  # from the fault before it may have stood outside of its lane
 
     def suffer(self, fault: Fault, *, speed_mps: float = SPEED_MPS, wait_s: float = 0.0) -> Outcome:
         """Drive at a speed, let a fault happen wait_s later, wait for its answer, take it back; and look at everything that was said and driven."""
-        self.number, self.findings, self.car.lane.least_margin_m = self.number + 1, [], np.inf
+        self.number, self.findings = self.number + 1, []
         from_here = len(self.commands), len(self.modes)
         false_stops = 0
         while not self._drives_at(speed_mps, wait_s=wait_s, on_straight=fault.on_straight):
@@ -313,9 +319,10 @@ class FaultDrive:
         )
 
     def _drives_at(self, speed_mps: float, *, wait_s: float, on_straight: bool) -> bool:
-        """Whether it came to this speed, and went on so for a while, without having been stopped."""
+        """Whether it came to this speed, with nothing wrong any more, and went on so for a while, without having been stopped."""
         self.engage()
         is_stopped = lambda: self.mode != modes.ENGAGED  # noqa: E731
+        self.wait_until(lambda: is_stopped() or (self.verdicts and self.verdicts[-1][1] == OK), "verdict that all is well", ENGAGE_S)
         self.wait_until(lambda: is_stopped() or self.speed_mps > speed_mps - 0.5, f"{speed_mps:.1f} m/s", ENGAGE_S)
         self.spin_until(is_stopped, wait_s)
         if on_straight:

@@ -22,7 +22,7 @@ from fault_injections import (
 
 from mimic_contracts.vehicle import load_vehicle
 from vehicle_interface import modes
-from vehicle_interface.plausibility import OFTEN, WINDOW_S
+from vehicle_interface.plausibility import OFTEN
 from vehicle_interface.supervisor_core import COMPLAINT_S
 from vehicle_interface.supervisor_parameters import SupervisorParameters
 from vehicle_interface.teleop import TeleopParameters
@@ -34,10 +34,11 @@ SILENT = "silent"
 DRIVES_ON_OR_STOPS = "drives on, or stops"
 
 CAMERA, PLANNER, SUPERVISOR, INTERFACE = "camera_node", "planner_node", "supervisor_node", "vehicle_interface_node"
-ROUTE, CALIBRATION, TELEOP = "route_node", "calibration_node", "teleop_node"
-NOT_NEEDED = (TELEOP, "overlay_node", "sound_node", RECORDER)  # while the planner drives
+ROUTE, CALIBRATION, TELEOP, OVERLAY = "route_node", "calibration_node", "teleop_node", "overlay_node"
+NOT_NEEDED = (TELEOP, OVERLAY, "sound_node", RECORDER)  # while the planner drives
 TICK_S = 0.05  # between two pictures, or two odometries, of the simulator
 NEW_DIAGNOSTICS_S = 0.5  # at which the camera node repeats how its cameras do
+FROZEN_POSE_S = 0.6  # at 5 m/s and more, test_supervisor_core.py
 STEPS_S = 0.4  # between two jumps of change.jumping
 
 
@@ -143,7 +144,7 @@ def faults(timeouts: Timeouts = Timeouts()) -> list[Fault]:
     spoilt("camera sends half of the bytes", change.cut, "pictures", within_s=way_s)
     spoilt("camera of wrong encoding", change.recoded, "pictures", within_s=way_s)
     spoilt("odometry lost", change.gone, "odometry", within_s=no_odometry_s)
-    spoilt("odometry frozen", change.frozen, "odometry", within_s=WINDOW_S + way_s)
+    spoilt("odometry frozen", change.frozen, "odometry", within_s=FROZEN_POSE_S + way_s)
     spoilt("odometry not a number", change.not_a_number, "odometry", within_s=no_odometry_s)
     spoilt("odometry's pose jumps 3 m", change.jumping(1), "odometry", answer=DEGRADED, within_s=way_s)
     spoilt("odometry's pose jumps again and again", change.jumping(99), "odometry", within_s=(OFTEN - 1) * STEPS_S + way_s)

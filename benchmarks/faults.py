@@ -29,7 +29,8 @@ def run(table: list[Fault], seeds: list[int], timeouts: Timeouts) -> list[Outcom
     left = sorted(((seed, fault) for seed in seeds for fault in table), key=lambda one: one[1].bringup)
     outcomes: list[Outcome] = []
     while left:
-        on_clock, beside = bringup = left[0][1].bringup
+        seed, fault = left[0]
+        on_clock, beside = bringup = fault.bringup
         try:
             with FaultDrive(on_clock=on_clock, beside=beside, timeouts=timeouts) as drive:
                 while left and left[0][1].bringup == bringup:
@@ -37,6 +38,7 @@ def run(table: list[Fault], seeds: list[int], timeouts: Timeouts) -> list[Outcom
                     outcomes.append(drive.suffer(fault, wait_s=float(np.random.default_rng([seed, len(outcomes)]).uniform(0.5, 4.0))))
                     print(told(outcomes[-1]), file=sys.stderr, flush=True)
         except RuntimeError as error:
+            left = [one for one in left if one != (seed, fault)]  # where the bring-up itself failed
             outcomes.append(Outcome.lost(fault, str(error)))
             print(told(outcomes[-1]), file=sys.stderr, flush=True)
     return outcomes

@@ -5,7 +5,7 @@ Every town has signals, stop signs and priority junctions, sidewalks, zebra cros
 a road outside with 80 km/h. No street is a dead end.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise, product
 
@@ -271,7 +271,7 @@ def _warp(rng: np.random.Generator, *, amplitude_m: float, wavelength_m: float, 
     return warp
 
 
-STYLES = {
+STYLES: dict[str, Callable[[np.random.Generator], TownLayout]] = {
     "grid": grid,
     "suburb": suburb,
     "arterial": arterial,
