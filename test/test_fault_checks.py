@@ -11,6 +11,8 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 import mutations
 from fault_checks import envelope_findings
+from fault_companions import companions
+from fault_drive import ROUTE
 from fault_table import faults
 from nav_msgs.msg import Odometry
 from rclpy.serialization import serialize_message
@@ -20,6 +22,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from mimic.process_table import EXECUTABLES
 from mimic_contracts.vehicle import load_vehicle
+from mimic_sim.world import build_world
 from vehicle_interface.envelope import Envelope
 
 VEHICLE = load_vehicle("simulator")
@@ -99,4 +102,4 @@ def test_mutations_are_wild_many_and_the_same_for_a_seed() -> None:
 
 def test_every_node_with_subscriptions_is_attacked(tmp_path: Path) -> None:
     without = {"lifecycle_manager_node", "replay_node"}  # it has none; and hears what the vehicle interface hears, for which it needs a bag
-    assert set(EXECUTABLES) - without == {*mutations.NODES, *mutations.beside(tmp_path)}
+    assert set(EXECUTABLES) - without == {*mutations.NODES, *companions(tmp_path, build_world(ROUTE))}
