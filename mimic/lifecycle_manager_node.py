@@ -13,6 +13,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.executors import ExternalShutdownException
 from rclpy.logging import get_logger
 from rclpy.node import Node
+from rclpy.subscription import RCLError
 
 from mimic.lifecycle_manager_parameters import LifecycleManagerParameters
 from mimic_contracts.errors import MimicError
@@ -93,7 +94,8 @@ class LifecycleManagerNode(Node):
             raise MimicError(f"{node_name}: could not {VERBS[transition]}; its log and /diagnostics say why")
 
     def _call(self, service_type: Any, name: str, request: Any, deadline_s: float) -> Any:
-        """The answer of a service, or None when none came within ANSWER_S; raises MimicError when it does not appear."""
+        """The answer of a service, or None when none came within ANSWER_S, or DDS did not take the question in time; raises MimicError
+        when it does not appear."""
         client = self.create_client(service_type, name)
         try:
             if not client.wait_for_service(timeout_sec=max(deadline_s - time.monotonic(), 0.1)):
@@ -101,6 +103,8 @@ class LifecycleManagerNode(Node):
             future = client.call_async(request)
             rclpy.spin_until_future_complete(self, future, timeout_sec=min(ANSWER_S, max(deadline_s - time.monotonic(), 0.1)))
             return future.result() if future.done() else None
+        except RCLError:
+            return None
         finally:
             self.destroy_client(client)
 

@@ -18,7 +18,9 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import get_logger
 from rclpy.parameter import Parameter
+from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import RCLError
 from std_msgs.msg import Header
 
 from mimic_contracts.errors import ContractError, MimicError
@@ -36,13 +38,27 @@ LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durabi
 ENTITY_KINDS = ("timer", "subscription", "service", "client", "publisher")
 HEARTBEAT_TOPIC, HEARTBEAT_S = "{}/heartbeat", 0.03  # of a node by its name
 GARBAGE_BEATS = 33  # from one collection of garbage to the next: a second
+COMPLAINT_S = 1.0  # from one time that a node says why it could not change its state to the next
+
+
+class LossyPublisher(Publisher[Any]):
+    """A message that DDS does not take in time, as on a starved machine, is lost and complained about: whoever waits for it has a
+    timeout, and the next one may come through. It does not end the node."""
+
+    def publish(self, msg: Any) -> None:
+        """See the class."""
+        try:
+            super().publish(msg)
+        except RCLError as error:
+            get_logger(self.logger_name).warning(f"a message on {self.topic_name} is lost: {error}", throttle_duration_sec=1.0)
 
 
 class MimicNode(LifecycleNode):
     """A lifecycle node with checked parameters, which hold from configure to cleanup, diagnostics, and, where it works in real time, a heartbeat while active.
 
     A subclass sets `parameters_class` and implements `configure`, `activate`, `deactivate` and `cleanup`, which raise
-    MimicError when they cannot: the transition then fails and the reason is logged. Callbacks look at `is_active`.
+    MimicError when they cannot: the transition then fails, the reason is logged, and diagnostics repeat it until the next
+    transition, for whoever listens only now. Callbacks look at `is_active`.
     Publishers, subscriptions, services, clients and timers go by themselves: what `activate` made after `deactivate`, what
     `configure` made after `cleanup`, and what either made before it failed. With a parameter `trace` that is not empty,
     `self.trace` notes what it is told.
@@ -59,13 +75,19 @@ class MimicNode(LifecycleNode):
         self.parameters: Any = None
         self.trace = StageTrace()
         self._beats = 0
+        self._failure = ""  # why the last transition failed
         self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", RELIABLE_QOS)
         self._heartbeat = self.create_publisher(Header, HEARTBEAT_TOPIC.format(name), SENSOR_QOS)
         for declared in fields(self.parameters_class):
             default = list(declared.default) if isinstance(declared.default, tuple) else declared.default
             self.declare_parameter(declared.name, default, _descriptor(declared.default, declared.metadata))
+        self.create_timer(COMPLAINT_S, self._repeat_failure, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._entities_before: dict[str, list[tuple[str, Any]]] = {}  # by transition: what was there before it
         self.add_on_set_parameters_callback(self._refuse_parameters)
+
+    def create_publisher(self, msg_type: Any, topic: str, qos_profile: Any, **options: Any) -> Any:
+        """As of any node, but see LossyPublisher."""
+        return super().create_publisher(msg_type, topic, qos_profile, publisher_class=LossyPublisher, **options)
 
     def configure(self) -> None:
         """Create what the node needs from self.parameters; raise MimicError when that is impossible."""
@@ -162,6 +184,10 @@ class MimicNode(LifecycleNode):
         if self._beats % GARBAGE_BEATS == 0:
             gc.collect()
 
+    def _repeat_failure(self) -> None:
+        if self._failure:
+            self.diagnose(ERROR, self._failure)
+
     def _read_and_configure(self) -> None:
         names = [f.name for f in fields(self.parameters_class)]
         values = {name: self.get_parameter(name).value for name in names}
@@ -181,6 +207,7 @@ class MimicNode(LifecycleNode):
                 getattr(self, f"destroy_{kind}")(entity)
 
     def _transition(self, verb: str, work: Callable[[], None], *, makes: bool = False) -> TransitionCallbackReturn:
+        self._failure = ""
         if makes:
             self._entities_before[verb] = self._entities()
         try:
@@ -188,8 +215,9 @@ class MimicNode(LifecycleNode):
         except MimicError as error:
             if makes:
                 self._destroy_since(verb)
-            self.get_logger().error(f"cannot {verb}: {error}")
-            self.diagnose(ERROR, f"cannot {verb}: {error}")
+            self._failure = f"cannot {verb}: {error}"
+            self.get_logger().error(self._failure)
+            self.diagnose(ERROR, self._failure)
             return TransitionCallbackReturn.FAILURE
         return TransitionCallbackReturn.SUCCESS
 

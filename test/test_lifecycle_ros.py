@@ -1,5 +1,6 @@
 """What a node makes goes with the transition that made it: a node on real DDS, taken through its life."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,13 +12,14 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import String
 from std_srvs.srv import SetBool
 
 from mimic_contracts.errors import MimicError
 from mimic_contracts.parameters import parameter
 from mimic_contracts.ros_conversions import stamp_to_ns
-from mimic_contracts.ros_lifecycle import WARN, MimicNode
+from mimic_contracts.ros_lifecycle import COMPLAINT_S, ERROR, OK, WARN, MimicNode
 
 pytestmark = pytest.mark.ros
 
@@ -131,3 +133,35 @@ def test_a_complaint_about_an_impossible_stamp_has_the_time_of_now(ros, probe, s
     probe.diagnose(WARN, "of another time", stamp_ns=stamp_ns)
     ros.wait_until(lambda: heard, "the complaint")
     assert heard[0].status[0].message == "of another time" and stamp_to_ns(heard[0].header.stamp) >= begun_ns
+
+
+def test_whoever_listens_late_hears_why_a_node_failed_until_its_next_transition(ros, probe) -> None:
+    def spin_until(condition, what):
+        ros.wait_until(lambda: rclpy.spin_once(probe, timeout_sec=0.01) or condition(), what)
+
+    probe.fails_in = "configure"
+    assert probe.on_configure(None) == FAILURE
+    heard = ros.collect(DiagnosticArray, "/diagnostics")
+    spin_until(lambda: heard, "the reason")
+    assert (heard[0].status[0].level, heard[0].status[0].message) == (ERROR, "cannot configure: as it was told")
+    probe.fails_in = ""
+    assert probe.on_configure(None) == SUCCESS
+    probe.diagnose(OK, "configured")
+    spin_until(lambda: heard[-1].status[0].level == OK, "what came after it")
+    heard.clear()
+    next_repeat_s = time.monotonic() + 1.5 * COMPLAINT_S
+    spin_until(lambda: time.monotonic() > next_repeat_s, "the time of the next")
+    assert not heard
+
+
+def test_a_message_that_cannot_be_sent_in_time_is_lost_but_not_the_node(ros, probe, capfd) -> None:
+    everything = QoSProfile(history=HistoryPolicy.KEEP_ALL, depth=1, reliability=ReliabilityPolicy.RELIABLE)
+    probe.create_subscription(String, "/probe/heard", print, everything)  # and does not listen
+    publisher = probe.create_publisher(String, "/probe/heard", everything)
+    ros.wait_until(lambda: publisher.get_subscription_count() > 0, "the subscription")
+    limit = 10_000  # Fast DDS keeps 5,000 messages on either side
+    for _ in range(limit):
+        publisher.publish(String(data="again"))
+    assert "is lost" not in capfd.readouterr().err
+    publisher.publish(String(data="one too many"))
+    assert "a message on /probe/heard is lost: Failed to publish" in capfd.readouterr().err

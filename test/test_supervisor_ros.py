@@ -101,10 +101,14 @@ def test_one_life(ros):
     assert car.verdicts[-1].level == OK and car.verdicts[-1].name == SUPERVISOR
     car.alive.remove("planner_node")
     car.wait_for_stop("no heartbeat of planner_node within 1.0 s")
-    refused = lambda: ros.call(SetBool, "/vehicle/engage", SetBool.Request(data=True))  # noqa: E731
-    reason = "the supervisor says: no heartbeat of planner_node"  # at first, until the next plan after the standstill, that there is none
-    ros.wait_until(lambda: reason in refused().message, "that it refuses")
-    assert not refused().success
+
+    def is_refused() -> bool:
+        """For the supervisor's reason: until the next plan after the standstill, it is that there is none."""
+        answer = ros.call(SetBool, "/vehicle/engage", SetBool.Request(data=True))
+        assert not answer.success
+        return "the supervisor says: no heartbeat of planner_node" in answer.message
+
+    ros.wait_until(is_refused, "that it refuses for what the supervisor says")
 
     car.alive.add("planner_node")
     car.engaged()
