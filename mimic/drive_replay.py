@@ -33,7 +33,7 @@ def compare(one: DriveResult, other: DriveResult) -> dict[str, object]:
     differs = np.zeros(count, bool)
     for a, b in pairs:
         same = (a[:count] == b[:count]) | ((a[:count] != a[:count]) & (b[:count] != b[:count]))
-        differs |= ~same.reshape(count, -1).all(axis=1)
+        differs |= ~same.all(axis=tuple(range(1, same.ndim)))
     ticks = np.flatnonzero(differs)
     first = int(ticks[0]) if len(ticks) else count if len(one) != len(other) else None
     return {

@@ -213,6 +213,8 @@ def test_a_comparison_names_the_first_tick_that_differs(tmp_path: Path, suite: P
     assert compare(one, replace(one, columns=columns))["first_difference_s"] == pytest.approx(0.35)
     shorter = replace(one, columns={name: column[:-1] for name, column in one.columns.items()}, plans=one.plans[:-1])
     assert compare(one, shorter)["first_difference_s"] == pytest.approx((len(one) - 1) * 0.05)
+    none = replace(one, columns={name: column[:0] for name, column in one.columns.items()}, plans=one.plans[:0])  # the policy raised at once
+    assert compare(one, none)["first_difference_s"] == 0.0
     assert compare(one, replace(one, ended="blocked"))["is_identical"] is False
 
 
