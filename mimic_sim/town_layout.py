@@ -1,5 +1,5 @@
 """Draws towns in four styles, each from a seed: grid, suburb, arterial and organic; and the first three slanted, so that streets that would
-meet at right angles meet at 60° to 75° or 105° to 120°.
+meet at right angles meet at 60° to 75° or 105° to 120°, and winding, so that all streets bend, within junctions, too.
 
 Every town has signals, stop signs and priority junctions, sidewalks, zebra crossings, kerbs to park at, a narrow street and
 a road outside with 80 km/h. No street is a dead end.
@@ -8,6 +8,7 @@ a road outside with 80 km/h. No street is a dead end.
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise, product
+from typing import Literal
 
 import numpy as np
 
@@ -34,6 +35,9 @@ CORNER_M = 45.0  # how long before its corner a street begins to bend
 LOOP_M = 26.0  # radius of a turning loop
 RINGS_M = (75.0, 165.0, 260.0)  # radii of the organic town
 SLANTED_STRETCH = (1.15, 1.3)  # of a slanted town along one diagonal; it shrinks as much along the other
+WINDING_AMPLITUDE_M, WINDING_WAVELENGTH_M = 22.0, 220.0  # of a winding town, instead of its style's: bends of about 100 m
+
+Shape = Literal["", "slanted", "winding"]
 
 
 def town_layout(style: str, seed: int) -> TownLayout:
@@ -44,12 +48,12 @@ def town_layout(style: str, seed: int) -> TownLayout:
     return STYLES[style](np.random.default_rng([seed, *style.encode()]))
 
 
-def grid(rng: np.random.Generator, *, is_slanted: bool = False) -> TownLayout:
+def grid(rng: np.random.Generator, *, shape: Shape = "") -> TownLayout:
     """Blocks: two main streets with signals, stop signs elsewhere, a collector road around."""
     columns, rows = (_spread(rng.uniform(105.0, 165.0, 4)) for _ in range(2))
     main_x, main_y = (int(line) for line in rng.integers(1, 4, 2))
     narrow_y = int(rng.choice([j for j in (1, 2, 3) if j != main_y]))
-    sketch = Sketch(_warp(rng, amplitude_m=9.0, wavelength_m=420.0, is_slanted=is_slanted))
+    sketch = Sketch(_warp(rng, amplitude_m=9.0, wavelength_m=420.0, shape=shape))
     on_main, at_edge, inside = (_mixed(rng, two, count) for two, count in (((SIGNALS, STOP), 4), ((GIVE_WAY, STOP), 8), ((STOP_ALL, STOP), 4)))
     nodes = {}
     for i, j in product(range(5), range(5)):
@@ -94,9 +98,9 @@ def _left_out(rng: np.random.Generator, main_x: int, main_y: int) -> list[set[tu
     return pairs[rng.integers(len(pairs))]
 
 
-def suburb(rng: np.random.Generator, *, is_slanted: bool = False) -> TownLayout:
+def suburb(rng: np.random.Generator, *, shape: Shape = "") -> TownLayout:
     """A collector road around and one across, and residential streets that begin and end there, some with a turning loop."""
-    sketch = Sketch(_warp(rng, amplitude_m=10.0, wavelength_m=350.0, is_slanted=is_slanted))
+    sketch = Sketch(_warp(rng, amplitude_m=10.0, wavelength_m=350.0, shape=shape))
     wide, high = rng.uniform(255.0, 285.0), rng.uniform(185.0, 205.0)
     angles = np.radians(36.0 * np.arange(10) + rng.uniform(-4.0, 4.0, 10))
 
@@ -155,9 +159,9 @@ def _turning_loop(sketch: Sketch, start: str, outwards: Points) -> None:
     sketch.street(neck, neck, NARROW, via=[*loop, *back], parking=(True, False), has_zebra=True)
 
 
-def arterial(rng: np.random.Generator, *, is_slanted: bool = False) -> TownLayout:
+def arterial(rng: np.random.Generator, *, shape: Shape = "") -> TownLayout:
     """A corridor of two lanes a direction, with lanes and phases for left turns, and staggered side streets behind it."""
-    sketch = Sketch(_warp(rng, amplitude_m=14.0, wavelength_m=600.0, is_slanted=is_slanted))
+    sketch = Sketch(_warp(rng, amplitude_m=14.0, wavelength_m=600.0, shape=shape))
     columns = _spread(rng.uniform(150.0, 180.0, 4))
     between = (columns[1:] + columns[:-1]) / 2.0 + rng.uniform(-12.0, 12.0, 4)
     ends = (columns[0], columns[4])  # where the left turns from outside have no lane of their own
@@ -254,13 +258,15 @@ def _kerbs(rng: np.random.Generator) -> tuple[bool, bool]:
     return ((True, True), (True, False), (False, True), (False, False))[rng.choice(4, p=[0.35, 0.25, 0.25, 0.15])]
 
 
-def _warp(rng: np.random.Generator, *, amplitude_m: float, wavelength_m: float, is_slanted: bool = False) -> Warp:
-    """A displacement that changes slowly from place to place, of a town that may be stretched along a diagonal before."""
+def _warp(rng: np.random.Generator, *, amplitude_m: float, wavelength_m: float, shape: Shape = "") -> Warp:
+    """A displacement that changes slowly from place to place, faster in a winding town; a slanted one is stretched along a diagonal before."""
+    if shape == "winding":
+        amplitude_m, wavelength_m = WINDING_AMPLITUDE_M, WINDING_WAVELENGTH_M
     directions, phases = rng.uniform(0.0, 2.0 * np.pi, (2, 3)), rng.uniform(0.0, 2.0 * np.pi, (2, 3))
     waves = 2.0 * np.pi / wavelength_m * np.stack([np.cos(directions), np.sin(directions)])  # (2, axis, wave)
 
     stretch = np.eye(2)
-    if is_slanted:
+    if shape == "slanted":
         along, sign = rng.uniform(*SLANTED_STRETCH), rng.choice([-1.0, 1.0])
         stretch = np.array([[along + 1.0 / along, sign * (along - 1.0 / along)], [sign * (along - 1.0 / along), along + 1.0 / along]]) / 2.0
 
@@ -276,7 +282,10 @@ STYLES: dict[str, Callable[[np.random.Generator], TownLayout]] = {
     "suburb": suburb,
     "arterial": arterial,
     "organic": organic,
-    "slanted_grid": partial(grid, is_slanted=True),
-    "slanted_suburb": partial(suburb, is_slanted=True),
-    "slanted_arterial": partial(arterial, is_slanted=True),
+    "slanted_grid": partial(grid, shape="slanted"),
+    "slanted_suburb": partial(suburb, shape="slanted"),
+    "slanted_arterial": partial(arterial, shape="slanted"),
+    "winding_grid": partial(grid, shape="winding"),
+    "winding_suburb": partial(suburb, shape="winding"),
+    "winding_arterial": partial(arterial, shape="winding"),
 }

@@ -46,10 +46,14 @@ def is_strongly_connected(after: dict[str, set[str]], names: set[str]) -> bool:
     return True
 
 
+def headings_deg(points) -> np.ndarray:
+    """Of the segments of a polyline, without jumps."""
+    return np.degrees(np.unwrap(np.arctan2(*np.diff(np.array(points)[:, :2], axis=0).T[::-1])))
+
+
 def turns_deg(points) -> np.ndarray:
     """The angles at the inner points of a polyline."""
-    headings = np.unwrap(np.arctan2(*np.diff(np.array(points)[:, :2], axis=0).T[::-1]))
-    return np.degrees(np.abs(np.diff(headings)))
+    return np.abs(np.diff(headings_deg(points)))
 
 
 # Layouts
@@ -156,7 +160,7 @@ def junctions(net) -> list:
 def test_the_towns_are_those_in_the_list_and_one_style_is_for_testing_only():
     assert {path.name.removesuffix(TOWN_SUFFIX) for path in FOLDER.glob("*.gz")} == set(TOWNS)
     assert {name: made["split"] for name, made in TOWNS.items()} == {name: name.rsplit("_", 1)[0] for name in TOWNS}
-    assert len({(made["style"], made["seed"]) for made in TOWNS.values()}) == len(TOWNS) == 24
+    assert len({(made["style"], made["seed"]) for made in TOWNS.values()}) == len(TOWNS) == 32
     assert {name for name, made in TOWNS.items() if made["style"] == "organic"} == {"test_1", "test_2"}
     assert all((FOLDER / f"{name}{TOWN_SUFFIX}").stat().st_size < 250_000 for name in TOWNS)
 
@@ -224,7 +228,14 @@ def test_the_lanes_of_a_town_are_smooth_and_lead_on(name):
         first = edge.getLanes()[0]  # people and bicycles are kept off the road outside
         assert (first.allows("pedestrian") and first.getWidth() == 2.2) == edge.allows("bicycle")
     most = max(sum(lane.allows("passenger") for lane in edge.getLanes()) for edge in roads(net))
-    assert most == {"grid": 2, "arterial": 3, "suburb": 1, "organic": 1}[TOWNS[name]["style"].removeprefix("slanted_")]
+    assert most == {"grid": 2, "arterial": 3, "suburb": 1, "organic": 1}[TOWNS[name]["style"].split("_")[-1]]
+
+
+@needs_sumolib
+@pytest.mark.parametrize("name", [name for name, made in TOWNS.items() if "winding" in made["style"]])
+def test_most_streets_of_a_winding_town_bend(name):
+    bends_deg = [np.ptp(headings_deg(lane.getShape())) for lane in car_lanes(network(name)) if lane.getLength() > 60.0]
+    assert np.mean(np.array(bends_deg) > 10.0) > 0.55
 
 
 @needs_sumolib
