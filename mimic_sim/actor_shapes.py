@@ -15,7 +15,6 @@ from mimic_sim.mesh import MeshBuilder
 
 PARTS = ("paint", "dark", "glass", "metal", "skin", "trousers", "headlight", "tail", "brake", "left", "right")
 VARIANTS = 3  # of each kind that are about; scenery.py says which of the cars
-CAR_SIZES_M = ((4.1, 1.76, 1.48), (4.7, 1.80, 1.45), (4.6, 1.88, 1.72), (3.6, 1.66, 1.55), (4.8, 1.84, 1.49), (4.5, 1.86, 1.32))
 SWING_M = 0.33  # of a foot before and behind the hip
 
 Point = tuple[float, float, float]
@@ -35,7 +34,7 @@ class Shape:
 
 @cache
 def actor_shape(kind: str, variant: int) -> Shape:
-    """The shape of a kind; of cars there are as many variants as CAR_SIZES_M has, of the others VARIANTS."""
+    """The shape of a kind; of cars there are as many variants as CARS, of the others VARIANTS."""
     maker = _Maker()
     size_m = {"car": _car, "van": _van, "truck": _truck, "bus": _bus, "bicycle": _bicycle, "pedestrian": _pedestrian}[kind](maker, variant)
     return maker.shape(size_m)
@@ -126,24 +125,63 @@ def _wheels(maker: _Maker, x_m: Sequence[float], half_width_m: float, radius_m: 
             maker.wheel(x, side * half_width_m, radius_m, 0.24)
 
 
+@dataclass(frozen=True)
+class _CarBody:
+    """A car from the side. size_m: length, width, height; sill_m, belt_m: heights of the floor and of where the windows begin.
+
+    bonnet_m, boot_m: length before the windscreen and behind the rear window; screen_m, rear_m: how far these two lean;
+    wheel_m: its radius and how far its axle is from the body's end. load: "windows" to the back, a closed "box", an open "bed".
+    """
+
+    size_m: tuple[float, float, float]
+    sill_m: float
+    belt_m: float
+    bonnet_m: float
+    boot_m: float
+    rear_m: float
+    screen_m: float = 0.75
+    wheel_m: tuple[float, float] = (0.33, 0.85)
+    load: str = "windows"
+
+
+CARS = (
+    _CarBody((4.1, 1.76, 1.48), 0.24, 0.92, 0.95, 0.08, 0.40),  # hatchback
+    _CarBody((4.7, 1.80, 1.45), 0.24, 0.90, 1.15, 0.75, 0.62),  # saloon
+    _CarBody((4.6, 1.88, 1.72), 0.32, 1.08, 1.05, 0.08, 0.28),  # sport utility
+    _CarBody((3.6, 1.66, 1.55), 0.22, 0.96, 0.72, 0.05, 0.16),  # city car
+    _CarBody((4.8, 1.84, 1.49), 0.24, 0.92, 1.20, 0.06, 0.45),  # estate
+    _CarBody((4.5, 1.86, 1.32), 0.20, 0.84, 1.50, 0.40, 0.95),  # coupe
+    _CarBody((5.3, 1.90, 1.80), 0.34, 1.12, 1.25, 1.75, 0.12, 0.62, (0.40, 0.95), "bed"),  # pickup
+    _CarBody((4.3, 1.80, 1.85), 0.26, 1.05, 0.80, 0.05, 0.06, 0.85, load="box"),  # delivery car
+    _CarBody((4.4, 1.95, 1.30), 0.16, 0.92, 0.85, 0.70, 0.70, 1.30, (0.34, 0.95)),  # mid engined
+    _CarBody((3.4, 1.50, 1.80), 0.24, 0.98, 0.24, 0.04, 0.05, 0.40, (0.28, 0.55)),  # microvan
+    _CarBody((4.0, 1.80, 1.90), 0.36, 1.20, 1.25, 0.10, 0.05, 0.18, (0.42, 0.75)),  # off roader
+    _CarBody((4.9, 1.88, 1.42), 0.20, 0.94, 1.25, 0.15, 1.45, 0.95, (0.36, 0.90)),  # fastback
+)
+
+
 def _car(maker: _Maker, variant: int) -> tuple[float, float, float]:
-    """Hatchback, saloon, sport utility; city car, estate, coupé."""
-    length, width, height = CAR_SIZES_M[variant]
-    h, w = length / 2.0, width / 2.0
-    sill, belt = (0.24, 0.24, 0.32, 0.22, 0.24, 0.20)[variant], (0.92, 0.90, 1.08, 0.96, 0.92, 0.84)[variant]
-    bonnet = h - (0.95, 1.15, 1.05, 0.72, 1.20, 1.50)[variant]  # where the windscreen begins
-    back = -h + (0.08, 0.75, 0.08, 0.05, 0.06, 0.40)[variant]  # where the rear window ends
+    body = CARS[variant]
+    length, width, height = body.size_m
+    h, w, sill, belt = length / 2.0, width / 2.0, body.sill_m, body.belt_m
+    bonnet, back = h - body.bonnet_m, -h + body.boot_m  # where the windscreen begins and the rear window ends
     maker.block((-h + 0.06, h - 0.06, 0.94 * w, sill), (-h, h, w - 0.02, 0.55), "paint")
     maker.block((-h, h, w - 0.02, 0.55), (-h + 0.05, h - 0.12, 0.95 * w, belt - 0.06), "paint")
     maker.block((back - 0.05, bonnet + 0.05, 0.95 * w, belt - 0.06), (back, bonnet, 0.92 * w, belt), "paint")
-    roof_front, roof_back = bonnet - 0.75, back + (0.40, 0.62, 0.28, 0.16, 0.45, 0.95)[variant]
+    roof_front, roof_back = bonnet - body.screen_m, back + body.rear_m
     maker.block((back, bonnet, 0.90 * w, belt), (roof_back, roof_front, 0.74 * w, height - 0.04), "glass", top="paint")
     maker.block((roof_back - 0.04, roof_front + 0.04, 0.76 * w, height - 0.05), (roof_back + 0.06, roof_front - 0.06, 0.70 * w, height), "paint")
     for side in (1.0, -1.0):  # pillars and mirrors
         for x, foot in (((roof_front + roof_back) / 2.0, (bonnet + back) / 2.0), (roof_back, back), (roof_front, bonnet)):
             maker.bar((foot, side * 0.905 * w, belt), (x, side * 0.745 * w, height - 0.04), (0.03, 0.09), "paint")
         maker.bar((bonnet - 0.25, side * 0.90 * w, belt + 0.06), (bonnet - 0.25, side * w, belt + 0.06), (0.14, 0.08), "paint")
-    _wheels(maker, (h - 0.85, -h + 0.85), w, 0.33)
+    if body.load == "box":
+        middle = (bonnet + back) / 2.0
+        maker.block((back - 0.02, middle, 0.92 * w, belt), (roof_back - 0.02, middle, 0.76 * w, height - 0.03), "paint")
+    elif body.load == "bed":
+        maker.block((-h + 0.14, back - 0.12, 0.86 * w, belt - 0.06), (-h + 0.14, back - 0.12, 0.86 * w, belt - 0.04), "dark")
+    radius, overhang = body.wheel_m
+    _wheels(maker, (h - overhang, -h + overhang), w, radius)
     maker.panel(h + 0.01, (-0.5 * w, 0.5 * w), (sill + 0.10, 0.52), "dark")
     maker.panel(-h - 0.012, (-0.28, 0.28), (0.50, 0.62), "metal")
     maker.panel(-h - 0.010, (-0.9 * w, 0.9 * w), (sill + 0.04, 0.42), "dark")

@@ -24,7 +24,7 @@ class RouteSpec:
     course: a built-in course, driven for laps from start_m on; or a town (a name in config/towns, a path to a
     .net.xml.gz), driven from start_m on start_lane by the shortest way to the end of end_lane, or for length_m, if given.
     camera: "varied" has noise, errors of exposure and a dirty lens by the seed; "clean" has none.
-    scenery: which set of facades, roofs, trees and cars there is; "south" is kept for tests.
+    scenery: which set of facades, roofs, trees and cars there is: "varied" by the seed; "east" is kept for validation, "south" for tests.
     vehicles, pedestrians: how many others there are in a town. time_limit_s 0: twice the time on
     an empty road, and 20 s more, in a town 110 s.
     is_disturbed: seeded pushes, for recordings. scenario: the class that the route is counted in; empty: none.
@@ -64,7 +64,7 @@ class RouteSpec:
             raise ContractError(f"route.laps: is {self.laps}, must be 1 on the way from start_lane to end_lane")
         check_choice("route.look", self.look, tuple(LOOKS))
         check_choice("route.camera", self.camera, CAMERAS)
-        check_choice("route.scenery", self.scenery, tuple(SCENERIES))
+        check_choice("route.scenery", self.scenery, SCENERIES)
         check_integer("route.seed", self.seed, low=0, high=2**31 - 1)
         for name in ("vehicles", "pedestrians"):
             check_integer(f"route.{name}", getattr(self, name), low=0, high=1000)

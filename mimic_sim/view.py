@@ -22,7 +22,7 @@ class View:
 
     def __init__(self, world: World, cameras: Sequence[CameraSpec], *, are_lamps_dark: bool = False) -> None:
         self._cameras, self._lamps, self._are_lamps_dark = cameras, Lamps(world.network.signals), are_lamps_dark
-        route, scenery = world.route, scenery_of(world.route.scenery)
+        route, scenery = world.route, scenery_of(world.route.scenery, seed=world.route.seed)
         effects = effects_of(route.camera, world.look, seed=route.seed)
         self._lenses = {camera: Lens(effects, camera, seed=route.seed) for camera in cameras}
         mesh = scene_mesh(world.network, seed=route.seed, scenery=scenery)

@@ -149,7 +149,7 @@ def world_on(network: RoadNetwork, route: RouteSpec) -> World:
     else:
         way = closed_way(network, EGO_LANE)
         length_m = way.end_m * route.laps
-    walls = building_walls(network, seed=route.seed, scenery=scenery_of(route.scenery)) if network.sumo_file is not None else NO_BOXES
+    walls = building_walls(network, seed=route.seed, scenery=scenery_of(route.scenery, seed=route.seed)) if network.sumo_file is not None else NO_BOXES
     driving = expert.driving_line(way.line, speed_limits_mps=way.speed_limits_mps(), style=expert.STYLES[route.driver or expert.CALM])
     return World(
         route,

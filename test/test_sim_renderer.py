@@ -1,5 +1,7 @@
 """Pictures: the same bytes again, geometry where the camera model says, looks that differ, and a clear word without EGL."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from mimic_sim.looks import LOOKS, look_of
 from mimic_sim.mesh import CHUNK_M
 from mimic_sim.renderer import Renderer
 from mimic_sim.scene_meshes import EDGE_INSET_M, scene_mesh
-from mimic_sim.textures import MATERIALS, texture_layers
+from mimic_sim.textures import COMMON, EASTERN, MATERIALS, SOUTHERN, VARIED, texture_layers
 
 NETWORK = build_course()
 LINE = NETWORK.line([EGO_LANE])
@@ -131,4 +133,11 @@ def test_textures_are_the_same_every_time() -> None:
         "shutters",
         "curtain_wall",
         "stone",
+        *VARIED,
+        *EASTERN,
     ]
+
+
+def test_textures_that_pictures_were_recorded_with_stay_as_they_are() -> None:
+    old = texture_layers()[: len(COMMON) + len(SOUTHERN)]
+    assert hashlib.sha256(old.tobytes()).hexdigest() == "3403e9aac4ef2448c05b961718e8c3d8bed8fa4f456008f6897a1b7a3324e174"

@@ -1,5 +1,6 @@
 """Suites: staged routes are found by seed, the same each time, and bad files say where."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,14 @@ def test_what_is_kept_for_testing_is_in_no_other_suite() -> None:
     towns = {name: set(load_suite(name).staged.towns) for name in STAGED}  # type: ignore[union-attr]
     assert not towns["test"] & (towns["train"] | towns["val"] | towns["smoke"]) and not towns["val"] & towns["train"]
     assert all(town.startswith(name) for name in ("train", "val", "test") for town in towns[name])
-    assert [load_suite(name).staged.scenery for name in STAGED] == ["north", "north", "north", "south"]  # type: ignore[union-attr]
+    suites = {path.stem: load_suite(path.stem).staged for path in (config_dir() / "suites").glob("*.yaml")}
+    in_scenery = {scenery: [name for name, staged in suites.items() if staged is not None and staged.scenery == scenery] for scenery in ("east", "south")}
+    assert in_scenery == {"east": ["val_east"], "south": ["test"]}
+
+
+def test_val_east_is_val_small_in_the_east() -> None:
+    north, east = load_suite("val_small").staged, load_suite("val_east").staged
+    assert north is not None and east == replace(north, scenery="east")
 
 
 def test_staged_routes_are_found_by_seed(tmp_path: Path) -> None:
