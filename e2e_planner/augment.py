@@ -30,6 +30,11 @@ class Perturbation:
     lateral_m: float
     is_mirrored: bool
 
+    @property
+    def pose(self) -> Array:
+        """(3,) [x_m, y_m, yaw_rad] of the vehicle in the frame of where the driver was, before it is mirrored."""
+        return np.array([0.0, self.lateral_m, np.arctan(self.yaw_rad)])
+
     @classmethod
     def draw(cls, settings: Augmentation, rng: np.random.Generator) -> "Perturbation":
         """One at random: perturbed in a share of the samples."""

@@ -19,13 +19,15 @@ from bag_tools.targets import frame_targets
 from e2e_planner.augment import Perturbation, perturb_pictures, perturb_speed, perturb_target
 from e2e_planner.label_batches import LabelSet
 from e2e_planner.recall import Recall
-from e2e_planner.recipe import EGO_SCALES, Recipe, route_values
+from e2e_planner.recipe import EGO_SCALES, ROUTE_SCALE_M, Recipe, route_values
 from e2e_planner.standing import LastStop, last_stops
 from mimic_contracts.action_spec import CAR, ActionSpec
 from mimic_contracts.errors import MimicError
+from mimic_contracts.motion import points_to_frame
 from mimic_contracts.observation import ROUTE_COMMANDS
 from mimic_contracts.rig import Rig
-from perception.points import road_users
+from perception.ground_view import CELLS, GROUND_VALUES, moved_ground
+from perception.points import GROUPS, point_values, road_users
 from perception.road_users import ROAD_USER_VALUES, ROAD_USERS, carried
 
 FORGOTTEN_SHARE = 0.1  # of the samples, in which nothing is recalled: as at the beginning of a drive
@@ -51,6 +53,7 @@ class Batch:
     ego: Tensor
     route: Tensor
     targets: Tensor
+    poses: Tensor
 
 
 class FrameSet:
@@ -154,20 +157,23 @@ class FrameSet:
 
     def batch(self, indices: NDArray[np.int64], rng: np.random.Generator | None, *, looking: Looking = "pictures", moves: bool = True) -> Batch:
         """The usable frames `indices`; rng: vary them as the recipe says, None: as they are; moves: the vehicle's place, too,
-        which what is kept in `memory`, or labels, do not allow."""
+        which labels of pictures do not allow, nor what is kept in `memory` without the ground from above."""
         frames = self.usable[indices]
         settings = self.recipe.augmentation
         targets = self._targets[frames].copy()
         ego = self._ego[frames] / np.array([EGO_SCALES[name] for name in self.recipe.ego_inputs])
         valid = np.isfinite(ego)
-        route = self._routes[frames]
+        route, poses = self._routes[frames], np.zeros((len(frames), 3))
+        moves = moves and (looking != "memory" or self.recipe.network.tokens > 0)
         pictures: dict[str, list[NDArray[np.uint8]]] = {camera.name: [] for camera in self.rig.cameras}
         for n, frame in enumerate(frames):
             perturbation = Perturbation(yaw_rad=0.0, lateral_m=0.0, is_mirrored=False)
             if rng is not None:
                 drawn = Perturbation.draw(settings, rng)
-                perturbation = drawn if moves and looking != "memory" else perturbation
+                perturbation = drawn if moves else perturbation
+                poses[n] = perturbation.pose
                 targets[n] = perturb_target(targets[n], perturbation, settings, self.spec)
+                route[n] = moved_route(route[n], poses[n])
                 if settings.speed_share and looking == "memory" and self.spec is CAR:
                     targets[n], faster_mps = perturb_speed(targets[n], settings, rng)
                     if "speed_mps" in self.recipe.ego_inputs:
@@ -184,14 +190,21 @@ class FrameSet:
                     if rng is not None:
                         pair = perturb_pictures(pair, camera, perturbation, settings, rng)
                     pictures[camera.name].append(np.concatenate(pair, axis=2))
-        seen = np.stack([self._remembered(kept) for kept in self._kept[indices].tolist()]) if looking == "memory" else None
+        seen = recalled = None
+        if looking == "memory":
+            seen = np.stack([self._remembered(kept) for kept in self._kept[indices].tolist()]).astype(np.float32)
+            for moved in np.flatnonzero(poses.any(axis=1)):
+                seen[moved] = moved_sight(seen[moved], poses[moved], len(self.rig.cameras))
+        if self.recipe.recall_s and len(self.memory) == len(self.parts):
+            recalled = torch.from_numpy(self._road_users(frames, poses, rng))
         return Batch(
             pictures=tuple(torch.from_numpy(np.stack(p)).permute(0, 3, 1, 2) for p in pictures.values()) if looking == "pictures" else (),
-            seen=None if seen is None else torch.from_numpy(seen.astype(np.float32)),
-            recalled=self._road_users(frames, rng) if self.recipe.recall_s and len(self.memory) == len(self.parts) else None,
+            seen=None if seen is None else torch.from_numpy(seen),
+            recalled=recalled,
             ego=torch.tensor(np.concatenate([np.where(valid, ego, 0.0), valid], axis=1), dtype=torch.float32),
             route=torch.tensor(route, dtype=torch.float32),
             targets=torch.tensor(targets, dtype=torch.float32),
+            poses=torch.tensor(poses, dtype=torch.float32),
         )
 
     def _remembered(self, kept: int) -> NDArray[np.float16]:
@@ -199,15 +212,16 @@ class FrameSet:
         part = int(np.searchsorted([end for _, end in self.parts], kept, side="right"))
         return self.memory[part][kept - (self.parts[part - 1][1] if part else 0)]
 
-    def _road_users(self, frames: NDArray[np.int64], rng: np.random.Generator | None) -> Tensor:
-        """(N, ROAD_USERS, ROAD_USER_VALUES) of a moment before these frames, as far as it is known."""
+    def _road_users(self, frames: NDArray[np.int64], poses: NDArray[np.float64], rng: np.random.Generator | None) -> NDArray[np.float32]:
+        """(N, ROAD_USERS, ROAD_USER_VALUES) of a moment before these frames, as far as it is known, from these poses."""
         found = np.zeros((len(frames), ROAD_USERS, ROAD_USER_VALUES), np.float32)
         for n, frame in enumerate(frames.tolist()):
             is_forgotten = rng is not None and rng.uniform() < FORGOTTEN_SHARE
             before = self._recalled[frame]
             if before is not None and before[0] in self._kept_of and not is_forgotten:
-                found[n] = carried(road_users(self._remembered(self._kept_of[before[0]])[None], len(self.rig.cameras))[0], before[1])
-        return torch.from_numpy(found)
+                users = carried(road_users(self._remembered(self._kept_of[before[0]])[None], len(self.rig.cameras))[0], before[1])
+                found[n] = carried(users, poses[n])
+        return found
 
 
 def ego_signal(frames: ClipFrames, name: str) -> NDArray[np.float64]:
@@ -215,6 +229,29 @@ def ego_signal(frames: ClipFrames, name: str) -> NDArray[np.float64]:
     if name in LastStop._fields:
         return last_stops(frames.stamp_ns, frames.speed_mps)[:, LastStop._fields.index(name)]
     return np.asarray(getattr(frames, name))
+
+
+def moved_route(route: NDArray[np.float64], pose: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the network is told of a route, from a pose (3,) [x_m, y_m, yaw_rad] in the vehicle frame."""
+    told = route[len(ROUTE_COMMANDS) :]
+    count = len(told) // 3
+    if not pose.any() or not count:
+        return route
+    points, known = told[: 2 * count].reshape(count, 2), told[2 * count :]
+    moved = points_to_frame(ROUTE_SCALE_M * points, pose) / ROUTE_SCALE_M * known[:, None]
+    return np.concatenate([route[: len(ROUTE_COMMANDS)], moved.ravel(), known])
+
+
+def moved_sight(seen: NDArray[np.float32], pose: NDArray[np.float64], cameras: int) -> NDArray[np.float32]:
+    """What was seen (values,), from a pose (3,) [x_m, y_m, yaw_rad] in the vehicle frame: the ground and road users as they would be, the
+    places of the pictures, which cannot be moved, not at all."""
+    points_at = len(seen) - len(GROUPS) * point_values(cameras)
+    ground_at = points_at - GROUND_VALUES
+    moved = seen.copy()
+    moved[:ground_at] = 0.0
+    moved[ground_at:points_at] = moved_ground(seen[ground_at:points_at].reshape(-1, *CELLS), pose).ravel()
+    road_users(moved[None], cameras)[0] = carried(road_users(seen[None], cameras)[0], pose)
+    return moved
 
 
 def mirrored_route(route: NDArray[np.float64]) -> NDArray[np.float64]:

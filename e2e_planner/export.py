@@ -18,7 +18,8 @@ from e2e_planner.network import DeployedNetwork, DeployedPerception, PlannerNetw
 from mimic_contracts.errors import MimicError
 
 OPSET = 18
-MIN_HALVED = 1000  # numbers of a weight that is kept in half precision
+MIN_PACKED = 1000  # numbers of a constant that is kept in
+SMALLER = {np.float32: np.float16, np.int64: np.uint16}  # types, where they hold the same
 TOLERANCE = 1e-4  # of positions in m, speeds in m/s and angles in rad; of more than one of them, of the whole; see the test
 
 
@@ -81,19 +82,22 @@ def round_weights(network: nn.Module) -> None:
 
 
 def _pack(path: Path) -> None:
-    """Leave out of an ONNX file which line of code each node came from, and keep its large weights in half precision where that
-    is the same to the last bit (`round_weights`): a third of the size. They become single precision when the file is opened."""
+    """Leave out of an ONNX file what its nodes are called and which line of code each came from, and keep its large constants in half
+    precision, or as short integers, where that is the same to the last bit (`round_weights`): a third of the size. They become
+    what they were when the file is opened."""
     model = onnx.load(path)
     for node in model.graph.node:
+        node.name = ""
         del node.metadata_props[:]
-    for weight in list(model.graph.initializer):
-        values = onnx.numpy_helper.to_array(weight)
-        if values.dtype != np.float32 or values.size < MIN_HALVED:
+    for constant in list(model.graph.initializer):
+        values = onnx.numpy_helper.to_array(constant)
+        smaller = SMALLER.get(values.dtype.type)
+        if smaller is None or values.size < MIN_PACKED:
             continue
         with np.errstate(over="ignore"):
-            half = values.astype(np.float16)
-        if bool((half == values).all()):
-            name = f"{weight.name}.half"
-            model.graph.node.insert(0, onnx.helper.make_node("Cast", [name], [weight.name], name=f"{weight.name}.single", to=onnx.TensorProto.FLOAT))
-            weight.CopyFrom(onnx.numpy_helper.from_array(half, name))
+            packed = values.astype(smaller)
+        if bool((packed == values).all()):
+            name = f"{constant.name}.packed"
+            model.graph.node.insert(0, onnx.helper.make_node("Cast", [name], [constant.name], to=constant.data_type))
+            constant.CopyFrom(onnx.numpy_helper.from_array(packed, name))
     onnx.save(model, path)

@@ -11,7 +11,7 @@ from e2e_planner.recipe import LossWeights
 from mimic_contracts.action_spec import CAR
 
 X, Y, SPEED, ACCELERATION, CURVATURE = (CAR.index(name) for name in ("x_m", "y_m", "speed_mps", "acceleration_mps2", "curvature_1pm"))
-POSITION_SCALE_M, POSITION_SCALE_MPS = 0.2, 0.4  # an error of 0.2 m now weighs as much as one of 1.8 m in 4 s
+POSITION_SCALE_M, POSITION_SCALE = 0.15, 0.03  # an error of 0.15 m here weighs as much as one of 0.45 m in 10 m
 SAME_ANCHOR = 1e-6  # squared distance below which two anchors are one
 CONTROL_TIMES = slice(0, 6)  # the first second: what is driven before the next plan
 
@@ -30,8 +30,9 @@ def _path_speed_terms(head: PathSpeedHead, outputs: Mapping[str, Tensor], target
     """Every path and every profile learns from the driver's in the measure in which it is near to it (`shares`).
 
     trajectory: distance from the driver's points of the path at the driver's own arc lengths, so that a wrong speed
-    is not paid for twice; near points, which are driven, count more. speed: in SPEED_SCALE_MPS. control: lateral and longitudinal
-    acceleration over the first second, m/s² (METRICS, 'control error').
+    is not paid for twice; near points, which are driven, count more: near in metres, for a lane is no wider where one drives
+    slowly. speed: in SPEED_SCALE_MPS. control: lateral and longitudinal acceleration over the first second, m/s² (METRICS,
+    'control error').
     """
     speed_true, kappa_true = targets[:, :, SPEED], targets[:, :, CURVATURE]
     arc = head.arc_of(speed_true)[:, None].expand(-1, len(head.path_anchors), -1)
@@ -41,7 +42,7 @@ def _path_speed_terms(head: PathSpeedHead, outputs: Mapping[str, Tensor], target
     speed_shares = shares((head.speed_anchors[None] - change_true[:, None]).square().sum(-1))
     x, y, _, kappa = bicycle(outputs["curvature"], arc)
     offset = torch.stack([x - targets[:, None, :, X], y - targets[:, None, :, Y]], -1)
-    offset = offset / (POSITION_SCALE_M + POSITION_SCALE_MPS * head.times_s[:, None])
+    offset = offset / (POSITION_SCALE_M + POSITION_SCALE * arc[..., None])
     weight = speed_true.clamp(min=3.0).square()[:, None]
     lateral = (kappa - kappa_true[:, None]) * weight
     longitudinal = head.acceleration_of(outputs["speed"]) - targets[:, None, :, ACCELERATION]

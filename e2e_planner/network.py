@@ -17,6 +17,7 @@ from e2e_planner.views import WAY, FlatView, RoadView, TrafficView, flat_tokens
 from mimic_contracts.action_spec import STEERING_ONLY
 from mimic_contracts.rig import Rig
 from perception.encoder import Encoder, EncoderConfig, centred
+from perception.ground_view import GroundView
 from perception.heads import NECK_STAGES, Neck, PictureHeads
 from perception.points import Points, point_values, road_users
 from perception.situation import LEAD, LEAD_VALUES, SPOKEN_VALUES, RoadHead, lead_answers, metres, spoken
@@ -55,7 +56,7 @@ class PlannerNetwork(nn.Module):
             places = sum(-(-c.height_px // stride) * -(-c.width_px // stride) for c in rig.cameras)
             if sizes.tokens:
                 self.neck = Neck(sizes.widths[-NECK_STAGES:], sizes.tokens, len(rig.cameras))
-                self.picture_heads, self.points = PictureHeads(len(rig.cameras)), Points(rig)
+                self.picture_heads, self.points, self.ground = PictureHeads(len(rig.cameras)), Points(rig), GroundView(rig)
                 self.view = RoadView(sizes, places=places, point_values=point_values(len(rig.cameras)), route=route_inputs(has_route_points))
                 self.road, self.lead = RoadHead(sizes.width), nn.Linear(sizes.width, LEAD_VALUES)
                 self.traffic = TrafficView(sizes, told=told + SPOKEN_VALUES)
@@ -93,7 +94,8 @@ class PlannerNetwork(nn.Module):
             tokens.append(self.neck.tokens(pyramid, camera))
             fine.append(self.neck.fine(pixels[:, :3], pyramid, tokens[-1], camera))
             said.append(self.picture_heads(fine[-1], camera))
-        return flat_tokens(tokens, self.points(pictures, fine, said)), said
+        ground = self.ground([heads["semantic"].detach() for heads in said])
+        return flat_tokens(tokens, ground, self.points(pictures, fine, said)), said
 
     def decide(self, seen: Tensor | None, ego: Tensor, route: Tensor, recalled: Tensor | None = None) -> dict[str, Tensor]:
         """From what is seen to the outputs. recalled: (N, ROAD_USERS, ROAD_USER_VALUES) of a moment ago (e2e_planner.recall), for a

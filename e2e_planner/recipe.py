@@ -63,10 +63,11 @@ class Network:
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """Applied in training only. yaw_rad, lateral_m: largest turn and shift of the camera, in `perturbed_share` of the
-    samples, with the target relabelled to return over return_s (at least return_m; without a speed, as in
-    `steering_only`, over return_m). speed_mps: standard deviation of a slow car's speed, in `speed_share` of the samples of a
-    network that decides by what is remembered of pictures, with the target relabelled to come back to the driver's speed."""
+    """Applied in training only. yaw_rad, lateral_m: largest turn and shift of the camera, or, for a network that decides by what
+    is remembered of pictures, of the ground seen from above, in `perturbed_share` of the samples, with the target relabelled to
+    return over return_s (at least return_m; without a speed, as in `steering_only`, over return_m). speed_mps: standard deviation
+    of a slow car's speed, in `speed_share` of the samples of such a network, with the target relabelled to come back to the
+    driver's speed."""
 
     brightness: float = 0.25
     contrast: float = 0.25

@@ -49,7 +49,7 @@ class ImitationTask:
         indices, rng = _drawn((self._recipe.seed, step), self._draw_weights, self._recipe.batch_size, team)
         frames = self._train.batch(indices, rng, looking=self._looking)
         asks = self.network.has_perception and self._train.labels is not None
-        return Lesson(frames, [], self._train.labels.situation(self._train.usable[indices]) if asks and self._train.labels else None)
+        return Lesson(frames, [], self._train.labels.situation(self._train.usable[indices]).seen_from(frames.poses) if asks and self._train.labels else None)
 
     def loss(self, module: Any, batch: Lesson, move: Move) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Of the plan, and of what is known of the situation."""
@@ -133,12 +133,14 @@ def _driving_loss(
 def remember(network: PlannerNetwork, frames: FrameSet, home: Path, *, report: Report) -> None:
     """Keep what the network's encoder finds in each usable frame, as it is without any variation: `frames.memory`.
 
-    home: a directory for this encoder's memories, a file for each store's, which is taken as it is when it is there.
+    home: a directory for this encoder's memories, a file for each store's and number of values, which is taken as it is when it is there.
     """
     home.mkdir(parents=True, exist_ok=True)
+    network.to(training_device()).eval()
+    values = _encoded(network, frames, np.arange(1)).size
     frames.memory, begin = [], 0
     for name, end in frames.parts:
-        path = home / f"{name[:16]}_{end - begin}.npy"
+        path = home / f"{name[:16]}_{end - begin}x{values}.npy"
         if not path.exists():
             _encode(network, frames, np.arange(begin, end), path, report=report)
         frames.memory.append(np.load(path, mmap_mode="r"))
@@ -147,31 +149,31 @@ def remember(network: PlannerNetwork, frames: FrameSet, home: Path, *, report: R
 
 def _encode(network: PlannerNetwork, frames: FrameSet, indices: NDArray[np.int64], path: Path, *, report: Report) -> None:
     """(N, values) float16 of the usable frames `indices`, in a file that appears when it is whole."""
-    device = training_device()
-    network.to(device).eval()
     chunks = [indices[start : start + VAL_BATCH] for start in range(0, len(indices), VAL_BATCH)]
-
-    @torch.no_grad()
-    def encoded(chunk: NDArray[np.int64]) -> NDArray[np.float32]:
-        seen = network.encode(tuple(p.to(device) for p in frames.batch(chunk, None).pictures))
-        assert seen is not None
-        return seen.cpu().numpy()
-
     partial = path.with_name(f".{path.name}.partial")
-    kept = np.lib.format.open_memmap(partial, "w+", np.float16, (len(indices), *encoded(indices[:1]).shape[1:]))
+    kept = np.lib.format.open_memmap(partial, "w+", np.float16, (len(indices), *_encoded(network, frames, indices[:1]).shape[1:]))
 
     def work(team: Team) -> None:
         for n in range(team.rank, len(chunks), team.size):
             start = n * VAL_BATCH
-            kept[start : start + len(chunks[n])] = encoded(chunks[n])
+            kept[start : start + len(chunks[n])] = _encoded(network, frames, chunks[n])
             if team.rank == 0:
                 report(min(start + team.size * VAL_BATCH, len(indices)), len(indices), {})
         team.meet()
 
-    with gathered(frames.recipe.processes if device.type == "cpu" else 1, work) as team:
+    with gathered(frames.recipe.processes if next(network.parameters()).device.type == "cpu" else 1, work) as team:
         work(team)
     kept.flush()
     partial.replace(path)
+
+
+@torch.no_grad()
+def _encoded(network: PlannerNetwork, frames: FrameSet, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+    """What the network's encoder finds in usable frames."""
+    device = next(network.parameters()).device
+    seen = network.encode(tuple(p.to(device) for p in frames.batch(indices, None).pictures))
+    assert seen is not None
+    return seen.cpu().numpy()
 
 
 def val_score(network: PlannerNetwork, frames: FrameSet, *, looking: Looking) -> float:

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from e2e_planner.recipe import Network
+from perception.ground_view import CELLS, GROUND_VALUES, ON_GROUND
 from perception.points import ALONG_VALUES, GROUPS, POINTED_AT, along_lane
 from perception.road_users import ROAD_USER_VALUES, SCORE
 from perception.situation import LEAD, ROAD
@@ -22,13 +24,15 @@ WAY = "way"
 FAINTEST = 1e-6  # score below which all points are heard alike
 SILENT = -1e4  # added to what attention weighs by: not heard at all
 HIDDEN = 0.3  # of the places, another lot each time while learning
+HIDDEN_CELLS = 4  # along each side of the squares of ground that are hidden
+GROUND_CHANNELS, GROUND_REDUCED = (16, 32, 40), 8  # of each halving, and in the end
 
 
-def flat_tokens(maps: Sequence[Tensor], points: Tensor) -> Tensor:
-    """Feature maps (N, C, h, w) of the cameras and points (N, K, V) → (N, places · C + K · V), camera after camera, row after row:
-    what is seen as one vector, which can be kept."""
+def flat_tokens(maps: Sequence[Tensor], ground: Tensor, points: Tensor) -> Tensor:
+    """Feature maps (N, C, h, w) of the cameras, ground (N, groups, *CELLS) and points (N, K, V) → (N, places · C + GROUND_VALUES +
+    K · V), camera after camera, row after row: what is seen as one vector, which can be kept."""
     places = torch.cat([features.flatten(2) for features in maps], 2).transpose(1, 2)
-    return torch.cat([places.flatten(1), points.flatten(1)], 1)
+    return torch.cat([places.flatten(1), ground.flatten(1), points.flatten(1)], 1)
 
 
 class FlatView(nn.Module):
@@ -58,9 +62,34 @@ class FlatView(nn.Module):
         return {"path": trunk, "speed": trunk}
 
 
+class GroundEncoder(nn.Module):
+    """ground (N, groups, *CELLS), from above → features (N, width), zero before anything is learned. What is hidden while it learns
+    is hidden in squares."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        before, rows, columns = len(ON_GROUND), *CELLS
+        for channels in GROUND_CHANNELS:
+            for channels_in, stride in ((before, 2), (channels, 1)):
+                layers += [nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
+            before, rows, columns = channels, -(-rows // 2), -(-columns // 2)
+        self.look = nn.Sequential(*layers, nn.Conv2d(before, GROUND_REDUCED, 1), nn.ReLU())
+        self.join = nn.Linear(GROUND_REDUCED * rows * columns, width)
+        nn.init.zeros_(self.join.weight)
+        nn.init.zeros_(self.join.bias)
+
+    def forward(self, ground: Tensor) -> Tensor:
+        """See the class."""
+        if self.training:
+            squares = torch.rand(len(ground), 1, *(-(-count // HIDDEN_CELLS) for count in CELLS), device=ground.device) >= HIDDEN
+            ground = ground * interpolate(squares.to(ground.dtype), scale_factor=HIDDEN_CELLS)[:, :, : CELLS[0], : CELLS[1]]
+        return self.join(self.look(ground).flatten(1))
+
+
 class RoadView(nn.Module):
-    """seen (N, places · tokens + points · point_values) of `flat_tokens`, route (N, R) → features (N, width) of each question
-    of ROAD, and of WAY: what a path may need of the places.
+    """seen (N, places · tokens + GROUND_VALUES + points · point_values) of `flat_tokens`, route (N, R) → features (N, width) of each
+    question of ROAD, and of WAY: what a path may need of the places.
 
     None hears how the ego moves: a light that is red because the car stands has not been seen. Nothing of the features is dropped
     out: whoever decides by what is said would learn not to listen. But some places are hidden while it learns, or it would know the
@@ -72,25 +101,28 @@ class RoadView(nn.Module):
     def __init__(self, sizes: Network, *, places: int, point_values: int, route: int) -> None:
         super().__init__()
         self.tokens, self.point_values, width = sizes.tokens, point_values, sizes.width
-        self.split = [places * sizes.tokens, len(GROUPS) * point_values]
+        self.split = [places * sizes.tokens, GROUND_VALUES, len(GROUPS) * point_values]
         self.register_buffer("groups", torch.tensor(GROUPS), persistent=False)
         self.see = nn.Linear(sizes.tokens, width)
         self.place = nn.Parameter(0.02 * torch.randn(places, width))
         self.point = nn.Sequential(nn.Linear(point_values, width), nn.ReLU(), nn.Linear(width, width))
         self.group = nn.Parameter(0.02 * torch.randn(len(POINTED_AT), width))
+        self.ground = GroundEncoder(width)
         self.hear = nn.Sequential(nn.Linear(route, width), nn.ReLU(), nn.Linear(width, width))
+        self.nothing = nn.Parameter(0.02 * torch.randn(1, 1, width))  # to look at where all else is hidden
         self.look = Decoder(sizes, (*ROAD, WAY), dropout=0.0)
 
     def forward(self, seen: Tensor, route: Tensor) -> dict[str, Tensor]:
         """See the class."""
-        places, points = seen.split(self.split, 1)
+        places, ground, points = seen.split(self.split, 1)
         places, points = places.unflatten(1, (-1, self.tokens)), points.unflatten(1, (-1, self.point_values))
-        memory = torch.cat([self.see(places) + self.place, self.point(points) + self.group[self.groups]], 1)
+        nothing = self.nothing.expand(len(places), -1, -1)
+        memory = torch.cat([self.see(places) + self.place, self.point(points) + self.group[self.groups], nothing], 1)
         there = torch.ones_like(places[..., 0])
-        if self.training:
-            there = (torch.rand_like(there) >= HIDDEN).to(there.dtype)
-        scores = torch.cat([there, points[..., SCORE]], 1)
-        return self.look(memory, scores, self.hear(route))
+        if self.training:  # places without any value are hidden because the vehicle was moved from where they were seen
+            there = ((torch.rand_like(there) >= HIDDEN) & places.any(2)).to(there.dtype)
+        scores = torch.cat([there, points[..., SCORE], torch.ones_like(there[:, :1])], 1)
+        return self.look(memory, scores, self.hear(route) + self.ground(ground.unflatten(1, (len(ON_GROUND), *CELLS))))
 
 
 class TrafficView(nn.Module):

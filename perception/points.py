@@ -78,7 +78,7 @@ class Points(nn.Module):
         down, across = np.indices((LABEL_STRIDE, LABEL_STRIDE)).reshape(2, -1)
         self.register_buffer("down", torch.tensor(down), persistent=False)  # (GLIMPSE_PIXELS,) rows, and columns, from a place's first pixel
         self.register_buffer("across", torch.tensor(across), persistent=False)
-        self.register_buffer("told", torch.tensor(np.concatenate(told), dtype=torch.float32), persistent=False)  # (places, 2 + cameras)
+        self.register_buffer("told", torch.tensor(np.concatenate(told)).half().float(), persistent=False)  # (places, 2 + cameras), small in files
         self.register_buffer("geometry", torch.tensor(np.concatenate(geometry), dtype=torch.float32), persistent=False)  # (places, 6)
 
     def forward(self, pictures: Sequence[Tensor], fine: Sequence[Tensor], said: Sequence[Mapping[str, Tensor]]) -> Tensor:

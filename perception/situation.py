@@ -4,7 +4,7 @@ Each question has features of its own, since the answer depends on the route as 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,12 @@ class SituationLabels:
     def to(self, device: torch.device) -> "SituationLabels":
         """The same on another device."""
         return SituationLabels(**{name: tensor.to(device) for name, tensor in self.__dict__.items()})
+
+    def seen_from(self, poses: Tensor) -> "SituationLabels":
+        """The same from poses (N, 3) [x_m, y_m, yaw_rad] in the vehicle frame, not far away: the lane lies elsewhere."""
+        cos, sin = poses[:, 2].cos(), poses[:, 2].sin()
+        turn = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)  # of row vectors
+        return replace(self, lane_m=(self.lane_m - poses[:, None, :2]) @ turn)
 
 
 class RoadHead(nn.Module):

@@ -80,6 +80,21 @@ def test_the_loss_of_the_driver_himself_is_almost_zero() -> None:
     assert terms["trajectory"] < 0.1 and terms["speed"] == 0.0 and terms["mode"] == 0.0
 
 
+def test_to_be_beside_the_path_costs_the_more_the_fewer_metres_it_took() -> None:
+    """Half a metre in a slow turn is half a lane's margin; by the time that it takes it would be as little as in 30 m."""
+    cost = {}
+    for speed_mps in (2.0, 8.0):
+        targets = torch.zeros(1, len(CAR.times_s), len(CAR.channels))
+        targets[0, :, COLUMN["x_m"]] = speed_mps * torch.tensor(CAR.times_s)
+        targets[0, :, COLUMN["speed_mps"]] = speed_mps
+        bend = torch.full((1, 1, len(STATIONS_M)), 2.0 * 0.5 / (4.0 * speed_mps) ** 2)  # half a metre beside after 4 s
+        head = PathSpeedHead(4, path_anchors=bend[0], speed_anchors=torch.zeros(1, len(CAR.times_s)))
+        speed = targets[:, None, :, COLUMN["speed_mps"]]
+        outputs = {"curvature": bend, "path_logits": torch.zeros(1, 1), "speed": speed, "speed_logits": torch.zeros(1, 1)}
+        cost[speed_mps] = float(planner_loss(head, outputs, targets, LossWeights())[1]["trajectory"])
+    assert cost[2.0] > 2.0 * cost[8.0] > 0.0
+
+
 @pytest.mark.parametrize(
     ("squared_distance", "expected"),
     [

@@ -17,17 +17,18 @@ from e2e_planner.checkpoint import CARD_FILE, PERCEPTION_ONNX_FILE, WEIGHTS_FILE
 from e2e_planner.dataset import Batch, FrameSet, mirrored_route, open_stores
 from e2e_planner.network import PlannerNetwork, perception_outputs
 from e2e_planner.policies import load_policy
-from e2e_planner.recipe import Dagger, Perception, Recipe, route_inputs, route_values
+from e2e_planner.recipe import ROUTE_SCALE_M, Augmentation, Dagger, Perception, Recipe, route_inputs, route_values
 from e2e_planner.run import STORE_DIRECTORY, new_network, train_run
 from e2e_planner.tasks import PerceptionTask, measure, remember
 from e2e_planner.teacher import labels_of as taught_labels
 from e2e_planner.team import Team
 from e2e_planner.train import Schedule, Trainer
+from e2e_planner.views import RoadView
 from mimic.cli import main
 from mimic_contracts.errors import ContractError, MimicError
 from mimic_contracts.images import Frame
 from mimic_contracts.labels import AGENT_COLUMNS, CLASS_INDEX, LANE_STATIONS_M, NOT_LABELLED, FrameLabels
-from mimic_contracts.observation import EgoState, Observation, Route
+from mimic_contracts.observation import ROUTE_COMMANDS, ROUTE_POINTS, EgoState, Observation, Route
 from mimic_contracts.rig import load_rig
 from perception.agent_boxes import BOX_VALUES
 from perception.points import GROUPS, point_values, road_users
@@ -163,7 +164,8 @@ def test_perception_goes_on_where_another_run_ended(labelled: Path, tmp_path: Pa
     learned, seen, ended = (load_tensors(path / WEIGHTS_FILE) for path in (first, second / "perception", third))
     frozen = [name for name in ended if name.startswith(("encoder.", "neck.", "picture_heads."))]
     assert len(frozen) > 20 and all(torch.equal(ended[name], seen[name]) for name in frozen)
-    assert all(torch.allclose(ended[name], learned[name], atol=1e-3) for name in ended if name not in frozen)
+    counted = [name for name in ended if "running_" in name or "num_batches" in name]  # by batch normalisation, whatever the rate
+    assert all(torch.allclose(ended[name], learned[name], atol=1e-3) for name in ended if name not in (*frozen, *counted))
     assert not torch.equal(ended["view.see.weight"], seen["view.see.weight"]) and card["begun_with"] == load_card(first / CARD_FILE)["weights_hash"]
 
     other = tmp_path / "other"
@@ -303,6 +305,43 @@ def test_what_is_told_of_the_route() -> None:
     mirrored = mirrored_route(told)
     assert mirrored[1] == 0.0 and mirrored[2] == 1.0 and mirrored[6:8].tolist() == [0.5, 0.1] and mirrored[14:].tolist() == told[14:].tolist()
     assert len(route_values("follow", np.zeros((0, 2)), has_points=False)) == route_inputs(False) == 6
+
+
+def test_from_another_pose_everything_lies_elsewhere_alike(labelled: Path) -> None:
+    recipe = seeing_recipe(augmentation=Augmentation(perturbed_share=1.0, yaw_rad=0.2, lateral_m=0.8))
+    stores = open_stores([labelled], recipe)
+    frames = FrameSet(stores, "train", recipe)
+    network = new_network(recipe, frames)
+    with torch.no_grad():
+        seen = network.encode(frames.batch(np.arange(8), None).pictures)
+    assert seen is not None
+    road_users(seen, 1)[:, 0, :] = torch.linspace(0.1, 0.9, ROAD_USER_VALUES)
+    frames.memory = [np.zeros((len(frames.usable), seen.shape[1]), np.float16)]
+    frames.memory[0][:8] = seen
+    before, after = (frames.batch(np.arange(8), rng, looking="memory") for rng in (None, np.random.default_rng(3)))
+    assert not before.poses.any() and (after.poses[:, 1:] != 0.0).all()
+    assert (after.targets[:, 0, :3].abs() < 1e-6).all()  # it begins where the vehicle is, and leads to the driver's line
+    turn = torch.stack([torch.stack([p.cos(), -p.sin(), p.sin(), p.cos()]).reshape(2, 2) for p in after.poses[:, 2]])
+
+    def from_there(points_m: torch.Tensor) -> torch.Tensor:
+        return (points_m - after.poses[:, None, :2]) @ turn
+
+    end = before.targets[:, -1:, :2]  # after the return
+    torch.testing.assert_close(from_there(end), after.targets[:, -1:, :2], atol=0.02, rtol=0.0)
+    places = [TYPICAL_PLACE_M * road_users(batch.seen, 1)[:, :1, PLACE] for batch in (before, after) if batch.seen is not None]
+    torch.testing.assert_close(from_there(places[0]), places[1], atol=1e-3, rtol=0.0)
+    routes = [ROUTE_SCALE_M * batch.route[:, len(ROUTE_COMMANDS) : len(ROUTE_COMMANDS) + 2][:, None] for batch in (before, after)]
+    is_told = after.route[:, len(ROUTE_COMMANDS) + 2 * ROUTE_POINTS] > 0.0
+    torch.testing.assert_close(from_there(routes[0])[is_told], routes[1][is_told], atol=1e-4, rtol=0.0)
+    assert frames.labels is not None and after.seen is not None
+    labels = frames.labels.situation(frames.usable[:8])
+    torch.testing.assert_close(labels.seen_from(after.poses).lane_m, from_there(labels.lane_m))
+    assert isinstance(network.view, RoadView)
+    hidden, ground, _ = network.view.split
+    assert not after.seen[:, :hidden].any() and after.seen[:, hidden : hidden + ground].any()
+    network.eval().view.train()
+    with torch.no_grad():
+        assert network.view(after.seen, after.route)["lane"].isfinite().all()
 
 
 def test_tokens_and_perception_belong_together() -> None:

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from e2e_planner.checkpoint import CARD_FILE, ONNX_FILE, RECIPE_FILE, STATE_FILE, WEIGHTS_FILE, load_tensors, save_tensors
 from e2e_planner.dataset import FrameSet, open_stores
-from e2e_planner.export import MIN_HALVED, round_weights
+from e2e_planner.export import MIN_PACKED, round_weights
 from e2e_planner.policies import load_policy
 from e2e_planner.run import check_recipe_matches, new_network, prepare_directory, train_run
 from e2e_planner.tasks import ImitationTask
@@ -79,7 +79,7 @@ def test_a_run_holds_what_it_should(car_store: Path, tmp_path: Path) -> None:
     assert card["rig"] == "mono" and card["contract_version"] == "1" and card["recipe"]["seed"] == 0
     assert card["data"]["train_drives"] == ["drive0", "drive1"] and card["data"]["train_frames"] == 80
     assert card["scores"]["onnx_disagreement"] <= 1e-4
-    large = [onnx.numpy_helper.to_array(w) for w in onnx.load(tmp_path / "run" / ONNX_FILE).graph.initializer if math.prod(w.dims) >= MIN_HALVED]
+    large = [onnx.numpy_helper.to_array(w) for w in onnx.load(tmp_path / "run" / ONNX_FILE).graph.initializer if math.prod(w.dims) >= MIN_PACKED]
     assert large and all(values.dtype == np.float16 for values in large)  # the same numbers, in half the space
     assert json.loads((out / CARD_FILE).read_text()) == json.loads(json.dumps(card))
     assert load_policy(str(out)).rig_name == "mono" and load_policy(str(out / "twin")).rig_name is None
