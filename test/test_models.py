@@ -20,7 +20,8 @@ def test_it_is_small_and_whole() -> None:
     files = [path for path in TINY.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= MAX_BYTES
     assert {str(path.relative_to(TINY)) for path in files} == {
-        "card.json", "model.onnx", "first.yaml", "recipe.yaml", "drives.sha256", "perception/card.json", "perception/perception.onnx",
+        "card.json", "model.onnx", "first.yaml", "second.yaml", "third.yaml", "recipe.yaml", "before.sha256", "drives.sha256",
+        "perception/card.json", "perception/perception.onnx",
     }  # fmt: skip
 
 
@@ -33,11 +34,11 @@ def test_its_cards_are_of_its_recipe_and_files() -> None:
 
 
 def test_its_drives_are_named() -> None:
-    lines = (TINY / "drives.sha256").read_text(encoding="utf-8").splitlines()
-    assert all(len(line.split()) == 2 and line.endswith("/rows.parquet") and len(line.split()[0]) == 64 for line in lines)
-    learned = [line for line in lines if not line.split()[1].startswith("val/")]
+    before, last = ((TINY / name).read_text(encoding="utf-8").splitlines() for name in ("before.sha256", "drives.sha256"))
+    assert all(len(line.split()) == 2 and line.endswith("/rows.parquet") and len(line.split()[0]) == 64 for line in before + last)
+    learned = [line for line in last if not line.split()[1].startswith("val")]
     card = json.loads((TINY / "card.json").read_text(encoding="utf-8"))
-    assert len(learned) == len(card["data"]["train_drives"])
+    assert len(learned) == len(card["data"]["train_drives"]) and card["begun_with"]
 
 
 def test_rules_see_with_it_unless_told_otherwise() -> None:
