@@ -1,4 +1,4 @@
-"""A trained network becomes ONNX files that agree with it."""
+"""A trained network becomes ONNX files that agree with it, and from which it can be taken again."""
 
 import contextlib
 import io
@@ -9,8 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir
 import onnxruntime
 import torch
+from google.protobuf.message import DecodeError
+from onnx_ir.passes.common import CommonSubexpressionEliminationPass, LiftConstantsToInitializersPass
+from onnxscript.optimizer import fold_constants, inline, remove_unused_nodes
+from onnxscript.rewriter import rewrite
 from torch import Tensor, nn
 
 from e2e_planner.dataset import Batch
@@ -18,8 +23,10 @@ from e2e_planner.network import DeployedNetwork, DeployedPerception, PlannerNetw
 from mimic_contracts.errors import MimicError
 
 OPSET = 18
+WEIGHT, PACKED = "network.", ".packed"  # before a weight's name in the network, and behind that of a constant that is kept smaller
 MIN_PACKED = 1000  # numbers of a constant that is kept in
 SMALLER = {np.float32: np.float16, np.int64: np.uint16}  # types, where they hold the same
+LARGER = {smaller: larger for larger, smaller in SMALLER.items()}
 TOLERANCE = 1e-4  # of positions in m, speeds in m/s and angles in rad; of more than one of them, of the whole; see the test
 
 
@@ -55,9 +62,10 @@ def export_module(deployed: nn.Module, inputs: Mapping[str, Tensor], outputs: li
         warnings.simplefilter("ignore")
         for name in ("torch.onnx", "onnxscript", "onnx_ir"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        torch.onnx.export(
-            deployed, rows[0], path, input_names=names, output_names=outputs, opset_version=OPSET, dynamo=True, external_data=False, verbose=False
-        )  # fmt: skip
+        program = torch.onnx.export(deployed, rows[0], input_names=names, output_names=outputs, opset_version=OPSET, dynamo=True, verbose=False, optimize=False)
+        assert program is not None
+        _simplify(program.model)
+        program.save(path, external_data=False)
     _pack(path)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     worst = 0.0
@@ -72,6 +80,19 @@ def export_module(deployed: nn.Module, inputs: Mapping[str, Tensor], outputs: li
     return worst
 
 
+def exported_weights(path: Path) -> dict[str, Tensor]:
+    """The weights of the network that was exported, by name, as far as its outputs depend on them; raises MimicError when there are none."""
+    try:
+        constants = onnx.load(path).graph.initializer
+    except (OSError, DecodeError) as error:
+        raise MimicError(f"{path}: cannot be read: {error}") from error
+    named = {constant.name.removesuffix(PACKED): constant for constant in constants}
+    weights = {name.removeprefix(WEIGHT): onnx.numpy_helper.to_array(constant) for name, constant in named.items() if name.startswith(WEIGHT)}
+    if not weights:
+        raise MimicError(f"{path}: holds no weights of a planner: give a run, or a model that `mimic train` has exported")
+    return {name: torch.from_numpy(values.astype(LARGER.get(values.dtype.type, values.dtype))) for name, values in weights.items()}
+
+
 def round_weights(network: nn.Module) -> None:
     """Round the weights of convolutions and linear layers to what half precision holds, in place: so that files can keep them as
     such and mean the same."""
@@ -79,6 +100,22 @@ def round_weights(network: nn.Module) -> None:
         for parameter in network.parameters():
             if parameter.ndim > 1:
                 parameter.copy_(parameter.half().float())
+
+
+def _simplify(model: onnx_ir.Model) -> None:
+    """Compute what does not depend on the inputs, as torch's exporter would, but leave all weights as they are and two that are the same
+    apart, so that `exported_weights` finds them."""
+    weights = set(model.graph.initializers)
+    inline(model)
+    for _ in range(2):  # what is rewritten leaves more to be computed
+        fold_constants(
+            model, onnx_shape_inference=True, should_fold=lambda node: False if any(i is not None and i.name in weights for i in node.inputs) else None
+        )
+        rewrite(model)
+        remove_unused_nodes(model)
+    LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    CommonSubexpressionEliminationPass()(model)
+    remove_unused_nodes(model)
 
 
 def _pack(path: Path) -> None:
@@ -97,7 +134,7 @@ def _pack(path: Path) -> None:
         with np.errstate(over="ignore"):
             packed = values.astype(smaller)
         if bool((packed == values).all()):
-            name = f"{constant.name}.packed"
+            name = constant.name + PACKED
             model.graph.node.insert(0, onnx.helper.make_node("Cast", [name], [constant.name], to=constant.data_type))
             constant.CopyFrom(onnx.numpy_helper.from_array(packed, name))
     onnx.save(model, path)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 import yaml
 
 from bag_tools.clip_store import ClipStore
@@ -26,7 +27,7 @@ from e2e_planner.checkpoint import (
     save_tensors,
 )
 from e2e_planner.dataset import Batch, FrameSet, Looking, check_splits, describe_data, open_stores
-from e2e_planner.export import export_onnx, export_perception, round_weights
+from e2e_planner.export import export_onnx, export_perception, exported_weights, round_weights
 from e2e_planner.modes import find_anchors
 from e2e_planner.network import PlannerNetwork, make_network
 from e2e_planner.plan_heads import make_head
@@ -40,7 +41,8 @@ from perception.quality import GATE_M, gate_share
 
 TWIN_DIRECTORY, MEMORY_DIRECTORY = "twin", "memory"
 ROUND, STORE_DIRECTORY = "round_{}", "store"  # of DAgger, and in it what was driven there
-HEAD = "head."  # of the names of weights that imitation learns alone
+HEAD = "head."  # of the names of weights that imitation learns alone,
+ASIDE = "lead."  # and of those that no plan depends on
 EXAMPLE_FRAMES = 16  # on which ONNX and torch must agree
 
 Report = Callable[[str, int, int, Mapping[str, float]], None]  # stage, step, of how many, figures
@@ -106,10 +108,10 @@ def train_run(
         if encoder is not None and not (out / PERCEPTION_DIRECTORY / CARD_FILE).exists():
             _take_perception(encoder / PERCEPTION_DIRECTORY, out / PERCEPTION_DIRECTORY)
         learn_to_see(recipe, network, out / PERCEPTION_DIRECTORY, splits, begin=begin, report=partial(report, "perception"))
-        looking, memory = "memory", (encoder or out) / PERCEPTION_DIRECTORY / MEMORY_DIRECTORY
+        looking, memory = "memory", memory_home(encoder or out, out)
     if begin is not None and (encoder is not None or not recipe.perception.steps):
         frozen = {name: tensor.clone() for name, tensor in network.state_dict().items() if encoder is not None and _is_seeing(network, name)}
-        _load_weights(network, begin / WEIGHTS_FILE)
+        _load_weights(network, begin, ONNX_FILE)
         network.load_state_dict(network.state_dict() | frozen)
         begun_with = load_card(begin / CARD_FILE)["weights_hash"]
     for number in range(recipe.dagger.rounds if encoder is None else 0):
@@ -138,7 +140,7 @@ def learn_to_see(recipe: Recipe, network: PlannerNetwork, out: Path, splits: Spl
     if not (out / CARD_FILE).exists():
         begun_with = "" if begin is None else load_card(begin / PERCEPTION_DIRECTORY / CARD_FILE)["weights_hash"]
         if begin is not None:
-            _load_seeing(network, begin / PERCEPTION_DIRECTORY / WEIGHTS_FILE)
+            _load_seeing(network, begin / PERCEPTION_DIRECTORY)
         settings = recipe.perception
         schedule = dataclasses.replace(Schedule.of(recipe), steps=settings.steps, learning_rate=settings.learning_rate)
         task = PerceptionTask(recipe, network, train=splits.train, val=splits.val)
@@ -165,7 +167,7 @@ def learn_to_see(recipe: Recipe, network: PlannerNetwork, out: Path, splits: Spl
             f"{out}: of lights and stop lines within {GATE_M:g} m only {share:.3f} are right on val, the gate is {recipe.perception.gate}: "
             "more data or perception.steps, or a lower perception.gate in the recipe"
         )
-    _load_seeing(network, out / WEIGHTS_FILE)
+    _load_seeing(network, out)
     for part in network.seeing_parts():
         part.requires_grad_(False)
 
@@ -179,20 +181,36 @@ def _take_perception(source: Path, target: Path) -> None:
     """Copy a finished stage, its card last; raises MimicError when it is none."""
     load_card(source / CARD_FILE)
     target.mkdir(exist_ok=True)
-    for name in (WEIGHTS_FILE, PERCEPTION_ONNX_FILE, CARD_FILE):
+    weights = [WEIGHTS_FILE] if (source / WEIGHTS_FILE).exists() else []  # a release has them in what was exported
+    for name in (*weights, PERCEPTION_ONNX_FILE, CARD_FILE):
         shutil.copyfile(source / name, target / name)
 
 
-def _load_seeing(network: PlannerNetwork, path: Path) -> None:
-    """Take all weights but the head's; raises MimicError when they are another network's."""
-    _load_weights(network, path, but=HEAD)
+def memory_home(encoder: Path, out: Path) -> Path:
+    """Where to keep what an encoder finds: with its run, for all that learn from it; a release, which has no weights but in what was
+    exported, is left as it is."""
+    stage = encoder / PERCEPTION_DIRECTORY
+    return (stage if (stage / WEIGHTS_FILE).exists() else out / PERCEPTION_DIRECTORY) / MEMORY_DIRECTORY
 
 
-def _load_weights(network: PlannerNetwork, path: Path, *, but: str | None = None) -> None:
-    """Take all weights, but those whose names begin with `but`; raises MimicError when they are another network's."""
-    weights, own = load_tensors(path), network.state_dict()
-    wanted = {name: tensor.shape for name, tensor in own.items() if but is None or not name.startswith(but)}
-    if {name: tensor.shape for name, tensor in weights.items()} != wanted:
+def _load_seeing(network: PlannerNetwork, stage: Path) -> None:
+    """Take all weights but the head's from a finished stage; raises MimicError when they are another network's."""
+    _load_weights(network, stage, PERCEPTION_ONNX_FILE, but=HEAD)
+
+
+def _load_weights(network: PlannerNetwork, directory: Path, onnx_file: str, *, but: str | None = None) -> None:
+    """Take all weights, but those whose names begin with `but`, from where they were saved, or of a release from what was exported,
+    which knows nothing of what is only asked in training. Raises MimicError when they are another network's."""
+    own = network.state_dict()
+    wanted = {name: tensor for name, tensor in own.items() if but is None or not name.startswith(but)}
+    path = directory / WEIGHTS_FILE
+    if path.exists():
+        weights = load_tensors(path)
+    else:
+        path = directory / onnx_file
+        exported = exported_weights(path)
+        weights = {name: exported.get(name, tensor if name.startswith(ASIDE) else torch.empty(0)) for name, tensor in wanted.items()}
+    if {name: tensor.shape for name, tensor in weights.items()} != {name: tensor.shape for name, tensor in wanted.items()}:
         raise MimicError(f"{path}: is of another network than the recipe's: give the run of a recipe with the same rig, inputs and network")
     network.load_state_dict(own | weights)
 
@@ -206,7 +224,7 @@ def take_frozen_encoder(network: PlannerNetwork, encoder: Path) -> None:
     """Take from the run `encoder` what is kept of pictures (`seeing_parts`), never to change; what decides by that stays as it
     was born, though the run has learned that, too. Raises MimicError when there is none, or another network's."""
     born = {name: tensor.clone() for name, tensor in network.state_dict().items() if not _is_seeing(network, name)}
-    _load_seeing(network, encoder / PERCEPTION_DIRECTORY / WEIGHTS_FILE)
+    _load_seeing(network, encoder / PERCEPTION_DIRECTORY)
     network.load_state_dict(network.state_dict() | born)
     for part in network.seeing_parts():
         part.requires_grad_(False)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from e2e_planner.checkpoint import CARD_FILE, PERCEPTION_DIRECTORY, load_card
 from e2e_planner.dataset import FrameSet, describe_data, open_stores
 from e2e_planner.recipe import Dagger, Recipe
-from e2e_planner.run import MEMORY_DIRECTORY, Report, Splits, imitate, new_network, save_recipe, take_frozen_encoder, with_seed
+from e2e_planner.run import Report, Splits, imitate, memory_home, new_network, save_recipe, take_frozen_encoder, with_seed
 from e2e_planner.scaling_law import MIN_SIZES, nested_counts, nested_order
 from e2e_planner.tasks import frame_errors, remember
 from mimic_contracts.action_spec import CAR
@@ -51,8 +51,8 @@ def check_scalable(recipe: Recipe, encoder: Path, *, sizes: int) -> None:
         raise UsageError(f"--sizes: is {sizes}, must be at least {MIN_SIZES}: three parameters are fitted to all but the largest")
 
 
-def prepare(recipe: Recipe, data: Sequence[Path], encoder: Path, *, sizes: int, report: Report) -> Material:
-    """Read the data, keep what the encoder finds in it (in its run, as `mimic train --encoder` does), and choose the sizes' drives.
+def prepare(recipe: Recipe, data: Sequence[Path], encoder: Path, out: Path, *, sizes: int, report: Report) -> Material:
+    """Read the data, keep what the encoder finds in it (`memory_home`), and choose the sizes' drives.
 
     Rounds of DAgger and the twin are left out. Raises MimicError when there are too few drives.
     """
@@ -67,7 +67,7 @@ def prepare(recipe: Recipe, data: Sequence[Path], encoder: Path, *, sizes: int, 
         raise MimicError(f"--data: split 'val' has the one drive '{val.drives[0]}': intervals need two; put more drives in val in the topic map")
     network = new_network(recipe, train)
     take_frozen_encoder(network, encoder)
-    home = encoder / PERCEPTION_DIRECTORY / MEMORY_DIRECTORY
+    home = memory_home(encoder, out)
     for name, frames in (("train", train), ("val", val)):
         remember(network, frames, home / name, report=partial(report, f"memory of {name}"))
     parts = [order[:count] for count in nested_counts(len(order), sizes)]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from e2e_planner.recipe import Network
+from perception.encoder import ConvNorm
 from perception.ground_view import CELLS, GROUND_VALUES, ON_GROUND
 from perception.points import ALONG_VALUES, GROUPS, POINTED_AT, along_lane
 from perception.road_users import ROAD_USER_VALUES, SCORE
@@ -68,13 +69,13 @@ class GroundEncoder(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
+        layers: list[ConvNorm] = []
         before, rows, columns = len(ON_GROUND), *CELLS
         for channels in GROUND_CHANNELS:
-            for channels_in, stride in ((before, 2), (channels, 1)):
-                layers += [nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
+            layers += [ConvNorm(before, channels, 3, stride=2, cameras=1), ConvNorm(channels, channels, 3, cameras=1)]
             before, rows, columns = channels, -(-rows // 2), -(-columns // 2)
-        self.look = nn.Sequential(*layers, nn.Conv2d(before, GROUND_REDUCED, 1), nn.ReLU())
+        self.look = nn.ModuleList(layers)
+        self.reduce = nn.Conv2d(before, GROUND_REDUCED, 1)
         self.join = nn.Linear(GROUND_REDUCED * rows * columns, width)
         nn.init.zeros_(self.join.weight)
         nn.init.zeros_(self.join.bias)
@@ -84,7 +85,9 @@ class GroundEncoder(nn.Module):
         if self.training:
             squares = torch.rand(len(ground), 1, *(-(-count // HIDDEN_CELLS) for count in CELLS), device=ground.device) >= HIDDEN
             ground = ground * interpolate(squares.to(ground.dtype), scale_factor=HIDDEN_CELLS)[:, :, : CELLS[0], : CELLS[1]]
-        return self.join(self.look(ground).flatten(1))
+        for layer in self.look:
+            ground = torch.relu(layer(ground, 0))
+        return self.join(torch.relu(self.reduce(ground)).flatten(1))
 
 
 class RoadView(nn.Module):

@@ -15,6 +15,7 @@ from bag_tools.clip_store import ClipStore
 from bag_tools.label_writer import write_labels
 from e2e_planner.checkpoint import CARD_FILE, PERCEPTION_ONNX_FILE, WEIGHTS_FILE, load_card, load_tensors
 from e2e_planner.dataset import Batch, FrameSet, mirrored_route, open_stores
+from e2e_planner.export import export_module, exported_weights
 from e2e_planner.network import PlannerNetwork, perception_outputs
 from e2e_planner.policies import load_policy
 from e2e_planner.recipe import ROUTE_SCALE_M, Augmentation, Dagger, Perception, Recipe, route_inputs, route_values
@@ -138,6 +139,17 @@ def test_it_learns_to_perceive_before_it_learns_to_drive(labelled: Path, tmp_pat
     assert (other / "perception" / WEIGHTS_FILE).read_bytes() == (out / "perception" / WEIGHTS_FILE).read_bytes()
     assert second["weights_hash"] != card["weights_hash"] and not (other / "perception" / "memory").exists()
 
+    released = tmp_path / "released"
+    shutil.copytree(out, released, ignore=shutil.ignore_patterns(WEIGHTS_FILE, "memory"))
+    ended = []
+    for source in (out, released):
+        going_on = tmp_path / f"after_{source.name}"
+        going_on.mkdir()
+        train_run(seeing_recipe(steps=1, learning_rate=1e-7, twin=False), [labelled], going_on, report=quiet, encoder=source, begin=source)
+        ended.append(load_tensors(going_on / WEIGHTS_FILE))
+    assert all(torch.allclose(ended[0][name], ended[1][name], atol=1e-5) for name in ended[0] if not name.startswith("lead."))
+    assert (going_on / "perception" / "memory").exists() and not (released / "perception" / "memory").exists()
+
     unlabelled = make_store(tmp_path / "unlabelled", signals=CAR_SIGNALS, count=50).path
     assert main(["label", str(unlabelled), "--teacher", str(out)]) == 0
     store = ClipStore.open(unlabelled)
@@ -164,7 +176,7 @@ def test_perception_goes_on_where_another_run_ended(labelled: Path, tmp_path: Pa
     learned, seen, ended = (load_tensors(path / WEIGHTS_FILE) for path in (first, second / "perception", third))
     frozen = [name for name in ended if name.startswith(("encoder.", "neck.", "picture_heads."))]
     assert len(frozen) > 20 and all(torch.equal(ended[name], seen[name]) for name in frozen)
-    counted = [name for name in ended if "running_" in name or "num_batches" in name]  # by batch normalisation, whatever the rate
+    counted = [name for name in ended if name.endswith((".mean", ".variance"))]  # by batch normalisation, whatever the rate
     assert all(torch.allclose(ended[name], learned[name], atol=1e-3) for name in ended if name not in (*frozen, *counted))
     assert not torch.equal(ended["view.see.weight"], seen["view.see.weight"]) and card["begun_with"] == load_card(first / CARD_FILE)["weights_hash"]
 
@@ -174,6 +186,16 @@ def test_perception_goes_on_where_another_run_ended(labelled: Path, tmp_path: Pa
         train_run(seeing_recipe(has_route_points=False, twin=False), [labelled], other, report=quiet, begin=first)
     with pytest.raises(MimicError, match=r"nowhere.*cannot be read"):
         train_run(recipe, [labelled], other, report=quiet, encoder=tmp_path / "nowhere")
+
+
+def test_weights_are_taken_from_nothing_but_a_planner(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"no model")
+    with pytest.raises(MimicError, match=r"model\.onnx: cannot be read"):
+        exported_weights(path)
+    export_module(torch.nn.Linear(2, 1), {"values": torch.zeros(1, 2)}, ["sum"], path)
+    with pytest.raises(MimicError, match=r"model\.onnx: holds no weights of a planner"):
+        exported_weights(path)
 
 
 def test_a_teacher_says_only_what_it_is_sure_of() -> None:

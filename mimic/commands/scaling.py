@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     save_recipe(recipe, args.out)
     progress = Progress(args.out / "tensorboard")
     try:
-        material = prepare(recipe, args.data, args.encoder, sizes=args.sizes, report=progress.report)
+        material = prepare(recipe, args.data, args.encoder, args.out, sizes=args.sizes, report=progress.report)
         plan = _checked_plan(args.out / PLAN_FILE, fingerprint(material))
         rows = train_sizes(material, args.out, seeds, report=progress.report)
     except KeyboardInterrupt:
