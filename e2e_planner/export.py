@@ -15,7 +15,6 @@ import torch
 from google.protobuf.message import DecodeError
 from onnx_ir.passes.common import CommonSubexpressionEliminationPass, LiftConstantsToInitializersPass
 from onnxscript.optimizer import fold_constants, inline, remove_unused_nodes
-from onnxscript.rewriter import rewrite
 from torch import Tensor, nn
 
 from e2e_planner.dataset import Batch
@@ -107,25 +106,21 @@ def _simplify(model: onnx_ir.Model) -> None:
     apart, so that `exported_weights` finds them."""
     weights = set(model.graph.initializers)
     inline(model)
-    for _ in range(2):  # what is rewritten leaves more to be computed
-        fold_constants(
-            model, onnx_shape_inference=True, should_fold=lambda node: False if any(i is not None and i.name in weights for i in node.inputs) else None
-        )
-        rewrite(model)
-        remove_unused_nodes(model)
+    fold_constants(model, onnx_shape_inference=True, should_fold=lambda node: False if any(i is not None and i.name in weights for i in node.inputs) else None)
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     CommonSubexpressionEliminationPass()(model)
     remove_unused_nodes(model)
 
 
 def _pack(path: Path) -> None:
-    """Leave out of an ONNX file what its nodes are called and which line of code each came from, and keep its large constants in half
-    precision, or as short integers, where that is the same to the last bit (`round_weights`): a third of the size. They become
-    what they were when the file is opened."""
+    """Leave out of an ONNX file what its nodes are called, which line of code each came from and what shapes they have, and keep its
+    large constants in half precision, or as short integers, where that is the same to the last bit (`round_weights`): a third of the
+    size. They become what they were when the file is opened."""
     model = onnx.load(path)
     for node in model.graph.node:
         node.name = ""
         del node.metadata_props[:]
+    del model.graph.value_info[:]
     for constant in list(model.graph.initializer):
         values = onnx.numpy_helper.to_array(constant)
         smaller = SMALLER.get(values.dtype.type)

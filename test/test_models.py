@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
+from e2e_planner.export import exported_weights
+from e2e_planner.network import make_network
+from e2e_planner.plan_heads import STATIONS_M, make_head
 from e2e_planner.policies import PERCEIVED, load_policy
 from e2e_planner.recipe import Recipe
 from mimic.cli import main
+from mimic_contracts.action_spec import CAR
 from mimic_contracts.config import models_dir
 
 TINY = models_dir() / "tiny"
@@ -39,6 +44,17 @@ def test_its_drives_are_named() -> None:
     learned = [line for line in last if not line.split()[1].startswith("val")]
     card = json.loads((TINY / "card.json").read_text(encoding="utf-8"))
     assert len(learned) == len(card["data"]["train_drives"]) and card["begun_with"]
+
+
+@pytest.mark.parametrize(("file", "of_training_alone"), [("model.onnx", "lead."), ("perception/perception.onnx", "head.")])
+def test_whoever_has_drives_can_go_on_from_it(file: str, of_training_alone: str) -> None:
+    recipe = Recipe.load(TINY / "recipe.yaml")
+    sizes = recipe.network
+    anchors = {"path_anchors": torch.zeros(sizes.path_modes, len(STATIONS_M)), "speed_anchors": torch.zeros(sizes.speed_modes, len(CAR.times_s))}
+    network = make_network(recipe, make_head(CAR, sizes, anchors)).state_dict()
+    weights = exported_weights(TINY / file)
+    assert [name for name in network if name not in weights and not name.startswith(of_training_alone)] == []
+    assert all(weights[name].shape == tensor.shape for name, tensor in network.items() if name in weights)
 
 
 def test_rules_see_with_it_unless_told_otherwise() -> None:
