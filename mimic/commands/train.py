@@ -7,6 +7,7 @@
     mimic train town --data STORE --out RUN_1 --seed 1 --encoder RUN   another seed, on what RUN's encoder sees and its rounds drove
     mimic train town --data STORE MORE --out RUN_2 --begin-with RUN    perception goes on from RUN's, with more data
     mimic train town --data STORE MORE --out RUN_2 --encoder RUN --begin-with RUN    imitation goes on from RUN's, with more data
+    mimic train models/tiny/recipe.yaml --data STORE --out RUN --encoder models/tiny --begin-with models/tiny    from the planner that comes along
     mimic train steering_hmb3 --data STORE --out RUN_2 --begin-with RUN    without perception: all goes on from what RUN has learned
 
 RUN then holds the ONNX file and its card, the weights, the recipe and a TensorBoard log. It may be interrupted at any
