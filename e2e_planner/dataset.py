@@ -45,7 +45,8 @@ Looking = Literal["pictures", "memory", "nothing"]  # at the pictures, at what t
 class Batch:
     """pictures: one (N, 6, H, W) uint8 a camera, or none; seen: (N, values) float32 of `PlannerNetwork.encode`, or
     None; recalled: (N, ROAD_USERS, ROAD_USER_VALUES) float32 of a moment ago, zero where nothing is remembered, or None: nothing
-    is of any; ego: (N, 2·E) float32; route: (N, route_inputs) float32; targets: (N, T, C) float32."""
+    is of any; ego: (N, 2·E) float32; route: (N, route_inputs) float32; targets: (N, T, C) float32; poses: (N, 3) float32
+    [x_m, y_m, yaw_rad] of the vehicle in the frame of where the driver was: zero where it was not moved."""
 
     pictures: tuple[Tensor, ...]
     seen: Tensor | None

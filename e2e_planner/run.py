@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 import yaml
 
 from bag_tools.clip_store import ClipStore
@@ -208,8 +207,8 @@ def _load_weights(network: PlannerNetwork, directory: Path, onnx_file: str, *, b
         weights = load_tensors(path)
     else:
         path = directory / onnx_file
-        exported = exported_weights(path)
-        weights = {name: exported.get(name, tensor if name.startswith(ASIDE) else torch.empty(0)) for name, tensor in wanted.items()}
+        weights = {name: tensor for name, tensor in wanted.items() if name.startswith(ASIDE)}
+        weights |= {name: tensor for name, tensor in exported_weights(path).items() if name in wanted}
     if {name: tensor.shape for name, tensor in weights.items()} != {name: tensor.shape for name, tensor in wanted.items()}:
         raise MimicError(f"{path}: is of another network than the recipe's: give the run of a recipe with the same rig, inputs and network")
     network.load_state_dict(own | weights)
