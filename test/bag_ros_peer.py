@@ -12,7 +12,7 @@ from std_msgs.msg import String
 from mimic_contracts.ros_conversions import odometry_message, rgb_message
 from mimic_contracts.ros_lifecycle import LATCHED_QOS
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 class Peer:

@@ -102,7 +102,7 @@ class Terminal:
         """Exit code and stdout."""
         if self.process.stdin.closed:
             self.process.stdin = None  # as communicate understands it
-        out, err = self.process.communicate(timeout=30.0)
+        out, err = self.process.communicate(timeout=60.0)
         self.said += (err or b"").decode()
         return self.process.returncode, out.decode()
 
@@ -110,4 +110,4 @@ class Terminal:
         """End it, as it would be ended: its nodes end with it."""
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.communicate(timeout=30.0)
+            self.process.communicate(timeout=60.0)

@@ -31,7 +31,7 @@ from mimic.lifecycle_manager_node import GOALS
 from mimic_contracts.ros_lifecycle import RELIABLE_QOS
 
 ROOT = Path(__file__).resolve().parents[1]
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 ANSWER_S = 5.0  # after which a service is asked again
 ASKED_TIMES = 6
 

@@ -35,7 +35,7 @@ def publish(process: subprocess.Popen[str]) -> None:
 
 def finish(process: subprocess.Popen[str], number: signal.Signals) -> tuple[str, str]:
     process.send_signal(number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     return out, err
 
@@ -77,7 +77,7 @@ def test_a_killed_recording_does_not_look_whole_but_can_be_read(tmp_path: Path) 
     recorder = start("-m", "mimic.cli", "bag", "record", *TOPICS, "--out", str(tmp_path / "drive"))
     publish(peer())
     recorder.kill()
-    recorder.communicate(timeout=30)
+    recorder.communicate(timeout=60)
     assert not (tmp_path / "drive").exists()
     with Bag(tmp_path / ".drive.partial" / "drive") as bag:
         assert bag.damage

@@ -110,11 +110,11 @@ def test_mimic_up_ends_its_nodes_with_itself(ros, tmp_path, number, code):
     try:
         wait_for_state(ros, "vehicle_interface_node", State.PRIMARY_STATE_ACTIVE)
         up.send_signal(number)
-        out, err = up.communicate(timeout=20.0)
+        out, err = up.communicate(timeout=60.0)
     finally:
         if up.poll() is None:  # not with SIGKILL, which would leave its nodes among those of the next test
             up.terminate()
-            up.wait(timeout=20.0)
+            up.wait(timeout=60.0)
     assert up.returncode == code, err
     assert out == "" and re.search(r"table: A test. To look at it: export ROS_DOMAIN_ID=\d+. Ctrl-C ends it.", err)
     client = ros.node.create_client(GetState, "/vehicle_interface_node/get_state")

@@ -129,7 +129,7 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, suite: Path, capsys: pytest.
     while not (partial / "routes").is_dir() and process.poll() is None and time.monotonic() < deadline_s:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, messages = process.communicate(timeout=20.0)
+    _, messages = process.communicate(timeout=60.0)
     assert process.returncode == 1 and "--resume goes on" in messages
     assert partial.is_dir() and not out.exists()
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.ros
 
 RIG = load_rig("mono")
 INTERFACE, SUPERVISOR = "vehicle_interface_node", "supervisor_node"
-PATIENT = {"heartbeat_timeout_s": 1.0, "frame_timeout_s": 1.5, "odometry_timeout_s": 1.5}  # the tests' machine may be busy
+PATIENT = {"heartbeat_timeout_s": 2.0, "frame_timeout_s": 2.0, "odometry_timeout_s": 2.0}  # the tests' machine may be busy
 
 
 class Car:
@@ -41,7 +41,7 @@ class Car:
         self.requests = ros.collect(Bool, "/vehicle/takeover_request", LATCHED_QOS)
         self.verdicts = ros.collect(DiagnosticStatus, "/supervisor/verdict", SENSOR_QOS)
         self.supervisor = ros.start("vehicle_interface.supervisor_node", SUPERVISOR, PATIENT)
-        timeouts = {"supervisor_timeout_s": 1.0, "odometry_timeout_s": 1.5, "plan_timeout_s": 1.5}
+        timeouts = {"supervisor_timeout_s": 2.0, "odometry_timeout_s": 2.0, "plan_timeout_s": 2.0}
         self.interface = ros.start("vehicle_interface.vehicle_interface_node", INTERFACE, {"supervisor_required": True, **timeouts})
         for name in (SUPERVISOR, INTERFACE):
             assert ros.configure(name) and ros.activate(name)
@@ -98,9 +98,10 @@ def test_one_life(ros):
     car = Car(ros)
     assert car.verdicts[0].level == ERROR, "it does not say ok before all is there"
     car.engaged()
-    assert car.verdicts[-1].level == OK and car.verdicts[-1].name == SUPERVISOR
+    ros.wait_until(lambda: car.verdicts[-1].level == OK, "the verdict")  # the interface may have heard it earlier than this test
+    assert car.verdicts[-1].name == SUPERVISOR
     car.alive.remove("planner_node")
-    car.wait_for_stop("no heartbeat of planner_node within 1.0 s")
+    car.wait_for_stop("no heartbeat of planner_node within 2.0 s")
 
     def is_refused() -> bool:
         """For the supervisor's reason: until the next plan after the standstill, it is that there is none."""
@@ -129,7 +130,7 @@ def test_frozen_pictures_and_pictures_that_end_stop(ros):
     car.frozen = True  # the speed is that of the last command, 6 m/s
     car.wait_for_stop("the pictures of camera 'front' are frozen")
     car.sees = False
-    ros.wait_until(lambda: "no pictures within 1.5 s" in car.verdicts[-1].message, "the verdict")
+    ros.wait_until(lambda: "no pictures within 2.0 s" in car.verdicts[-1].message, "the verdict")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hung"])
@@ -152,7 +153,7 @@ def test_the_end_of_the_vehicle_interface_is_noticed_and_silent(ros, number):
         ros.forget(INTERFACE).kill()
     else:
         os.kill(car.interface.pid, number)
-    ros.wait_until(lambda: "no heartbeat of vehicle_interface_node within 1.0 s" in car.verdicts[-1].message, "the verdict")
+    ros.wait_until(lambda: "no heartbeat of vehicle_interface_node within 2.0 s" in car.verdicts[-1].message, "the verdict")
     said = len(car.commands)
     ros.spin_for(0.2)
     assert len(car.commands) == said
