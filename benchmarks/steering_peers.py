@@ -45,7 +45,7 @@ from e2e_planner.export import export_module
 from e2e_planner.onnx_model import open_session
 from e2e_planner.onnx_policy import OnnxPolicy
 from e2e_planner.recipe import Recipe
-from e2e_planner.train import MAX_GRADIENT_NORM, prepare_torch, share_of_rate
+from e2e_planner.train import MAX_GRADIENT_NORM, prepare_torch, share_of_rate, suited_precision
 from mimic_contracts.action_spec import STEERING_ONLY
 from mimic_contracts.config import load_yaml, resolve_config
 from mimic_contracts.errors import MimicError
@@ -186,6 +186,7 @@ def learn_plainly(network: nn.Module, pictures: Picture, angles: NDArray[np.floa
 def learn_as_ours(network: nn.Module, frames: FrameSet, recipe: Recipe, *, shares: Iterator[float]) -> int:
     """What e2e_planner.train does with a recipe, but for as long as the budget lasts; the averaged weights are kept."""
     weights, scale_rad = frames.draw_weights(recipe.focus), float(frames.targets.std())
+    precision = suited_precision(recipe.precision, torch.device("cpu"))
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     average = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     steps = 0
@@ -195,7 +196,7 @@ def learn_as_ours(network: nn.Module, frames: FrameSet, recipe: Recipe, *, share
         now = batch.pictures[0][:, :3].permute(0, 2, 3, 1).numpy()
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * share_of_rate(int(1000 * share), 1000)
-        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bf16-mixed"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
             angles = network(torch.from_numpy(to_network(np.stack([yuv(picture) for picture in now]))))
         loss = huber_loss(angles.float() / scale_rad, batch.targets[:, 0, 0] / scale_rad)
         optimizer.zero_grad()

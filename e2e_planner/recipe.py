@@ -159,7 +159,9 @@ class Recipe:
     `route_dropout` of the samples; label_shift_s: the target is taken this much after the picture;
     recall_s: how long ago the road users were seen that a network with perception heads remembers, 0: it remembers none;
     focus: how much more often frames are drawn in which the action changes; threads: of the mathematics (another one
-    prepares the batches); processes: that share each batch, on a processor of several cores; twin: also train the network without eyes.
+    prepares the batches); processes: that share each batch, on a processor of several cores; precision: `auto` is `bf16-mixed`
+    where what trains has instructions for it, which halves the time, else `32-true`, which is several times as fast as bfloat16
+    without them; twin: also train the network without eyes.
     """
 
     name: str
@@ -203,7 +205,7 @@ class Recipe:
         check_number("learning_rate", self.learning_rate, low=1e-7, high=1.0)
         check_number("weight_decay", self.weight_decay, low=0.0, high=1.0)
         check_number("ema_decay", self.ema_decay, low=0.0, high=0.99999)
-        check_choice("precision", self.precision, ("32-true", "bf16-mixed"))
+        check_choice("precision", self.precision, ("auto", "32-true", "bf16-mixed"))
         check_number("history_s", self.history_s, low=0.0, high=2.0)
         check_number("recall_s", self.recall_s, low=0.0, high=5.0)
         if self.recall_s and not self.network.tokens:

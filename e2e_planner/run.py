@@ -151,6 +151,7 @@ def learn_to_see(recipe: Recipe, network: PlannerNetwork, out: Path, splits: Spl
         scores = {"val_loss": trained.val_score, "val_step": trained.val_step, **figures, "gate_share": gate_share(figures), "onnx_disagreement": disagreement}
         card = {
             "recipe": _plain(recipe.as_dict()),
+            "precision": trained.precision,
             "rig": recipe.rig,
             "data": dict(splits.described),
             "scores": scores,
@@ -278,6 +279,7 @@ def _card(recipe: Recipe, out: Path, splits: Splits, trained: Trained, *, has_ey
         "rig_cameras": [_plain(camera) for camera in rig_cameras(recipe.load_rig())],
         "has_eyes": has_eyes,
         "recipe": _plain(recipe.as_dict()),
+        "precision": trained.precision,
         "ego_scales": {name: EGO_SCALES[name] for name in recipe.ego_inputs},
         "parameters": sum(p.numel() for p in trained.network.parameters()),
         "data": dict(splits.described),

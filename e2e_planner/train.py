@@ -4,9 +4,11 @@ Every step's batch depends on the seed and the step's number alone, so a run tha
 same weights as one that was not.
 """
 
+import ctypes
 import json
 import math
 import os
+import platform
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +29,8 @@ from mimic_contracts.errors import MimicError
 
 WARMUP_SHARE = 0.05
 MAX_GRADIENT_NORM = 1.0
+BFLOAT16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")  # of x86-64 and ARM64 processors
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
 Report = Callable[[int, int, Mapping[str, float]], None]  # step, of how many, figures
 Data = TypeVar("Data")
@@ -75,11 +79,12 @@ class Task(Protocol[Data]):
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A finished training: the averaged weights of the best moment on val, and how good that was."""
+    """A finished training: the averaged weights of the best moment on val, how good that was, and in which precision they were computed."""
 
     network: PlannerNetwork
     val_score: float
     val_step: int
+    precision: str
 
 
 class Steps(Dataset[Data]):
@@ -93,7 +98,8 @@ class Steps(Dataset[Data]):
 
 
 def prepare_torch(*, threads: int, seed: int) -> None:
-    """The same numbers every time, from as many threads as are asked for."""
+    """The same numbers every time, from as many threads as are asked for, and without asking the kernel for each step's memory anew."""
+    _keep_freed_memory()
     torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without, a GPU's sums come in any order
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -101,9 +107,29 @@ def prepare_torch(*, threads: int, seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def _keep_freed_memory() -> None:
+    """For this process: large tensors would else be mapped, page by page, at each step, for up to half of the time on a CPU."""
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, -1)  # never
+
+
 def training_device() -> torch.device:
     """The GPU, where there is one."""
     return lightning_fabric.Fabric(accelerator="auto", devices=1).device
+
+
+def suited_precision(precision: str, device: torch.device) -> str:
+    """What `auto` means on a device: `bf16-mixed` where it has instructions for bfloat16, else `32-true`. Others mean themselves."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        knows = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        can = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+        knows = any(can.get(name) for name in BFLOAT16_INSTRUCTIONS)
+    return "bf16-mixed" if knows else "32-true"
 
 
 class Trainer:
@@ -119,7 +145,8 @@ class Trainer:
         prepare_torch(threads=schedule.threads, seed=schedule.seed)
         wanted = [p for p in self.network.parameters() if p.requires_grad]
         self._optimizer = torch.optim.AdamW(wanted, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
-        self._fabric = lightning_fabric.Fabric(accelerator="auto", devices=1, precision=schedule.precision)  # type: ignore[arg-type]
+        self._precision = suited_precision(schedule.precision, training_device())
+        self._fabric = lightning_fabric.Fabric(accelerator="auto", devices=1, precision=self._precision)  # type: ignore[arg-type]
         self._module, self._fitted_optimizer = self._fabric.setup(self.network, self._optimizer)
         self._average = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
         self._best = {name: tensor.clone() for name, tensor in self._average.items()}
@@ -138,7 +165,7 @@ class Trainer:
                     self._save()
         self.network.load_state_dict(self._best)
         self.network.eval()
-        return Trained(self.network, self._best_score, self._best_step)
+        return Trained(self.network, self._best_score, self._best_step, self._precision)
 
     def _help(self, team: Team) -> None:
         """What the other processes of a team do: the same steps, with their parts of the batches."""

@@ -23,7 +23,7 @@ from e2e_planner.run import STORE_DIRECTORY, new_network, train_run
 from e2e_planner.tasks import PerceptionTask, measure, remember
 from e2e_planner.teacher import labels_of as taught_labels
 from e2e_planner.team import Team
-from e2e_planner.train import Schedule, Trainer
+from e2e_planner.train import Schedule, Trainer, suited_precision
 from e2e_planner.views import RoadView
 from mimic.cli import main
 from mimic_contracts.errors import ContractError, MimicError
@@ -383,6 +383,13 @@ def test_bfloat16_is_used_where_a_recipe_asks_for_it(labelled: Path, tmp_path: P
         part.register_forward_hook(lambda _part, _inputs, output: kinds.add(output.dtype))
     Trainer(task, dataclasses.replace(Schedule.of(recipe), steps=1), tmp_path, recipe={}).run(lambda *_: None)
     assert torch.bfloat16 in kinds
+
+
+@pytest.mark.parametrize(("names", "precision"), [({"avx2": True, "avx512_bf16": False}, "32-true"), ({"avx512_bf16": True}, "bf16-mixed"), ({}, "32-true")])
+def test_auto_is_bfloat16_where_the_processor_has_instructions_for_it(names: dict[str, bool], precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: names)
+    assert suited_precision("auto", torch.device("cpu")) == precision
+    assert [suited_precision(same, torch.device("cpu")) for same in ("32-true", "bf16-mixed")] == ["32-true", "bf16-mixed"]
 
 
 def looked(labelled: Path) -> tuple[PlannerNetwork, Batch, torch.Tensor]:
