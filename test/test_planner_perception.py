@@ -98,7 +98,6 @@ def test_labels_become_what_the_heads_learn(labelled: Path) -> None:
     assert situation.has_lead.tolist() == [0.0, 1.0, 0.0, 1.0] and torch.isnan(situation.line_m).tolist() == [True, False, False, False]
 
 
-@pytest.mark.timeout(60)
 def test_any_number_of_processes_remembers_the_same(labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("e2e_planner.tasks.VAL_BATCH", 4)
     steps: dict[int, list[int]] = {1: [], 3: []}
