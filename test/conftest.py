@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 # How long an example takes says how busy the machine is; the same examples each time, others with --hypothesis-profile=search.
 settings.register_profile("search", deadline=None)
+settings.register_profile("examples", phases=[Phase.explicit])  # those that are written down, alone
 settings.register_profile("any machine", deadline=None, derandomize=True)
 settings.load_profile("any machine")
 

@@ -44,6 +44,23 @@ def seeing_recipe(**changes: object) -> Recipe:
     return car_recipe(**{**settings, **changes})
 
 
+def skip_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on: the export takes longer than these networks."""
+
+    def export(network: object, example: object, path: Path) -> float:
+        path.write_bytes(b"onnx")
+        return 0.0
+
+    for name in ("export_onnx", "export_perception"):
+        monkeypatch.setattr(f"e2e_planner.run.{name}", export)
+
+
+@pytest.fixture
+def without_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    """See skip_export."""
+    skip_export(monkeypatch)
+
+
 def labels_of(k: int) -> FrameLabels:
     """The lower half is road 10 m away; a car or nobody; the light changes."""
     semantic = np.full((32, 64), CLASS_INDEX["sky"], np.uint8)
@@ -112,7 +129,7 @@ def test_any_number_of_processes_remembers_the_same(labelled: Path, tmp_path: Pa
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_it_learns_to_perceive_before_it_learns_to_drive(labelled: Path, tmp_path: Path) -> None:
+def test_it_learns_to_perceive_before_it_learns_to_drive(labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, stages = tmp_path / "run", []
     out.mkdir()
     card = train_run(seeing_recipe(), [labelled], out, report=lambda stage, step, total, figures: stages.append(stage))
@@ -132,6 +149,7 @@ def test_it_learns_to_perceive_before_it_learns_to_drive(labelled: Path, tmp_pat
         plans.append(policy.plan(Observation(stamp_ns=0, frames=look, ego=EgoState(speed_mps=5.0), route=route)).values)
     assert np.isfinite(plans).all() and not np.array_equal(*plans)  # it hears where the route goes
 
+    skip_export(monkeypatch)
     other = tmp_path / "other"
     other.mkdir()
     second = train_run(seeing_recipe(seed=1), [labelled], other, report=quiet, encoder=out)
@@ -220,18 +238,6 @@ def test_a_teacher_says_only_what_it_is_sure_of() -> None:
     unsure |= {"junction": np.array([0.5, 12.0, 30.0], np.float32), "zebra": np.array([0.5, 11.0], np.float32)}
     nothing = taught_labels({**said, **unsure}, rig, source="teacher:x")
     assert nothing.light_visible is None and nothing.stop_line_m is None and nothing.junction_end_m is None and nothing.lead_gap_m is None
-
-
-@pytest.fixture
-def without_export(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The export takes longer than these networks."""
-
-    def export(network: object, example: object, path: Path) -> float:
-        path.write_bytes(b"onnx")
-        return 0.0
-
-    for name in ("export_onnx", "export_perception"):
-        monkeypatch.setattr(f"e2e_planner.run.{name}", export)
 
 
 @pytest.mark.usefixtures("without_export")

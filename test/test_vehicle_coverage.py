@@ -30,7 +30,7 @@ def test_every_line_and_branch_is_run(cores, tests, tmp_path):
     pytest.importorskip("coverage", reason="coverage is not installed")
     data, report = tmp_path / "coverage", tmp_path / "report.json"
     command = [sys.executable, "-m", "coverage", "run", "--branch", "--source=vehicle_interface", f"--data-file={data}", "-m", "pytest"]
-    options = ["-q", "-x", "-p", "no:cacheprovider", "--envelope-cases", "1000"]  # more of them run no other line
+    options = ["-q", "-x", "-p", "no:cacheprovider", "--hypothesis-profile", "examples", "--envelope-cases", "1000"]  # more of them run no other line
     subprocess.run([*command, *options, *(f"test/test_{name}.py" for name in tests)], cwd=ROOT, check=True, capture_output=True)
     subprocess.run([sys.executable, "-m", "coverage", "json", f"--data-file={data}", "-o", str(report)], cwd=ROOT, check=True, capture_output=True)
     files = json.loads(report.read_text())["files"]

@@ -170,6 +170,7 @@ def test_consecutive_twists_obey_the_envelope_too(steps, speed):
 
 
 @given(dt_s=st.one_of(st.floats(max_value=0.0), st.floats(min_value=1.0, exclude_min=True), st.sampled_from([math.nan, math.inf, -math.inf, 10**400])))
+@example(dt_s=0.0)
 def test_impossible_period(dt_s):
     with pytest.raises(ContractError, match=r"dt_s: is .*, must be within \(0, 1\]"):
         Envelope(LIMITS, wheelbase_m=WHEELBASE_M).step(acceleration_mps2=0.0, curvature_1pm=0.0, measured_speed_mps=0.0, dt_s=dt_s)

@@ -40,6 +40,7 @@ def test_arcs_of_known_ends():
 
 
 @given(curvature=st.floats(-1.0, 1.0), wheelbase=st.floats(0.05, 12.0))
+@example(curvature=0.1, wheelbase=2.8)
 def test_curvature_and_road_wheel_angle_are_inverse(curvature, wheelbase):
     angle = road_wheel_angle(curvature, wheelbase_m=wheelbase)
     assert curvature_of_road_wheel(angle, wheelbase_m=wheelbase) == pytest.approx(curvature)
