@@ -19,7 +19,6 @@ from e2e_planner.recipe import Dagger, Recipe
 from e2e_planner.run import Report, Splits, imitate, memory_home, new_network, save_recipe, take_frozen_encoder, with_seed
 from e2e_planner.scaling_law import MIN_SIZES, nested_counts, nested_order
 from e2e_planner.tasks import frame_errors, remember
-from e2e_planner.train import prepare_torch
 from mimic_contracts.action_spec import CAR
 from mimic_contracts.errors import MimicError, UsageError
 
@@ -66,7 +65,6 @@ def prepare(recipe: Recipe, data: Sequence[Path], encoder: Path, out: Path, *, s
         raise MimicError(f"--data: has {len(order)} drives to learn from, --sizes is {sizes}: each size needs one more; record more, or lower --sizes")
     if len(set(val.drives.tolist())) < 2:
         raise MimicError(f"--data: split 'val' has the one drive '{val.drives[0]}': intervals need two; put more drives in val in the topic map")
-    prepare_torch(threads=recipe.threads, seed=recipe.seed)
     network = new_network(recipe, train)
     take_frozen_encoder(network, encoder)
     home = memory_home(encoder, out)

@@ -108,7 +108,7 @@ def prepare_torch(*, threads: int, seed: int) -> None:
 
 
 def _keep_freed_memory() -> None:
-    """For this process: large tensors would else be mapped, page by page, at each step, for up to half of the time on a CPU."""
+    """For this process: large tensors would else be mapped, page by page, at each step: a sixth to a third of the time on a CPU."""
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_MAX, 0)
