@@ -10,7 +10,7 @@ import mutations
 from fault_drive import FaultDrive
 from fault_table import Timeouts, faults
 
-pytestmark = [pytest.mark.ros, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.ros
 PATIENT = Timeouts.times(4.0)
 CHOSEN = (
     "planner_node killed",

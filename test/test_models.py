@@ -61,7 +61,6 @@ def test_rules_see_with_it_unless_told_otherwise() -> None:
     assert load_policy(PERCEIVED) is not None
 
 
-@pytest.mark.timeout(300)
 def test_it_keeps_its_lane_in_a_town_that_it_has_not_learned_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     suite = tmp_path / "lane.yaml"
     suite.write_text("name: lane\ntowns: [val_1]\ntick_s: 0.1\nlooks: [day]\nscenarios: {lane_following: 1}\n", encoding="utf-8")
@@ -74,7 +73,6 @@ def test_it_keeps_its_lane_in_a_town_that_it_has_not_learned_from(tmp_path: Path
 
 
 @pytest.mark.ros
-@pytest.mark.timeout(300)
 def test_it_drives_through_the_real_nodes_as_in_process(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Four cameras, by what the vehicle file says."""
     pytest.importorskip("rclpy", reason="rclpy is not installed")

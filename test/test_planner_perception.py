@@ -128,7 +128,6 @@ def test_any_number_of_processes_remembers_the_same(labelled: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_it_learns_to_perceive_before_it_learns_to_drive(labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, stages = tmp_path / "run", []
     out.mkdir()

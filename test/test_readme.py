@@ -43,7 +43,6 @@ def test_links_of_the_readme_lead_somewhere() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_the_whole_way_from_a_recorded_drive_to_a_driven_one(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     bags = []
     for seed, split in enumerate(("train", "val", "test")):
