@@ -51,7 +51,8 @@ class Points(nn.Module):
     its labels alone; the fine features learn from what is made of them, too."""
 
     told: Tensor
-    geometry: Tensor
+    aside: Tensor
+    cameras: Tensor
     glimpsed: Tensor
     widths: Tensor
     down: Tensor
@@ -59,7 +60,7 @@ class Points(nn.Module):
 
     def __init__(self, rig: Rig) -> None:
         super().__init__()
-        told, geometry, glimpsed, widths, first = [], [], [], [], 0
+        told, aside, seen_from, glimpsed, widths, first = [], [], [], [], [], 0
         for index, camera in enumerate(rig.cameras):
             k, m = camera.intrinsics(), camera.mounting
             height, width = camera.height_px // LABEL_STRIDE, camera.width_px // LABEL_STRIDE
@@ -70,16 +71,16 @@ class Points(nn.Module):
             glimpsed.append(first + LABEL_STRIDE * (rows * camera.width_px + u[:, None]))
             widths.append(np.full(len(u), camera.width_px))
             first += camera.height_px * camera.width_px
-            aside = ((u + 0.5) * LABEL_STRIDE - 0.5 - k[0, 2]) / k[0, 0]  # to the right of the optical axis, at a depth of 1 m
-            fixed = (1.0 / k[0, 0], m.x_m, m.y_m, np.cos(m.yaw_rad), np.sin(m.yaw_rad))
-            geometry.append(np.stack([aside, *(np.full(len(u), value) for value in fixed)], 1))
+            aside.append(((u + 0.5) * LABEL_STRIDE - 0.5 - k[0, 2]) / k[0, 0])
+            seen_from.append((1.0 / k[0, 0], m.x_m, m.y_m, np.cos(m.yaw_rad), np.sin(m.yaw_rad)))
         self.register_buffer("glimpsed", torch.tensor(np.concatenate(glimpsed)), persistent=False)  # (places, GLIMPSE_PLACES): their first pixels
         self.register_buffer("widths", torch.tensor(np.concatenate(widths)), persistent=False)  # (places,) of their pictures
         down, across = np.indices((LABEL_STRIDE, LABEL_STRIDE)).reshape(2, -1)
         self.register_buffer("down", torch.tensor(down), persistent=False)  # (GLIMPSE_PIXELS,) rows, and columns, from a place's first pixel
         self.register_buffer("across", torch.tensor(across), persistent=False)
         self.register_buffer("told", torch.tensor(np.concatenate(told)).half().float(), persistent=False)  # (places, 2 + cameras), small in files
-        self.register_buffer("geometry", torch.tensor(np.concatenate(geometry), dtype=torch.float32), persistent=False)  # (places, 6)
+        self.register_buffer("aside", torch.tensor(np.concatenate(aside), dtype=torch.float32), persistent=False)  # (places,) to the right, at a depth of 1 m
+        self.register_buffer("cameras", torch.tensor(seen_from, dtype=torch.float32), persistent=False)  # (cameras, 5) width of a pixel there, x, y, cos, sin
 
     def forward(self, pictures: Sequence[Tensor], fine: Sequence[Tensor], said: Sequence[Mapping[str, Tensor]]) -> Tensor:
         """Of each camera its pictures (N, 3 or more, H, W), the newest first, fine features (N, FINE_CHANNELS, h, w) and what the
@@ -91,20 +92,21 @@ class Points(nn.Module):
         score, place = (torch.cat(parts, 1) for parts in zip(*found, strict=True))  # (N, K)
         kinds, boxes, features = (values.gather(2, place[:, None].expand(-1, values.shape[1], -1)) for values in (heat, boxes, features))
         values = torch.cat([kinds.sigmoid(), boxes.clamp(-MAX_VALUE, MAX_VALUE), features], 1).transpose(1, 2)
-        posed = self._posed(values[..., len(AGENT_KINDS) : len(AGENT_KINDS) + BOX_VALUES], self.geometry[place])
+        told = self.told[place]
+        posed = self._posed(values[..., len(AGENT_KINDS) : len(AGENT_KINDS) + BOX_VALUES], self.aside[place], self.cameras[told[..., 2:].argmax(-1)])
         pixels = torch.cat([p[:, :3].flatten(2) for p in pictures], 2)
         within = self.widths[place][..., None] * self.down + self.across  # (N, K, pixels)
         which = (self.glimpsed[place][..., None] + within[:, :, None]).flatten(1)
         glimpse = pixels.gather(2, which[:, None].expand(-1, 3, -1)).float()  # (N, 3, K · places · pixels)
         glimpse = (glimpse.unflatten(2, (-1, GLIMPSE_PLACES, GLIMPSE_PIXELS)).permute(0, 2, 3, 1, 4).flatten(2) - 128.0) / 64.0
-        points = torch.cat([score[..., None], posed, values, glimpse, self.told[place]], 2)
-        return torch.where(score[..., None] > 0.0, points, torch.zeros_like(points))  # which of the places where nothing is, is by lot
+        points = torch.cat([score[..., None], posed, values, glimpse, told], 2)
+        return points * (score[..., None] > 0.0)  # which of the places where nothing is, is by lot
 
     @staticmethod
-    def _posed(boxes: Tensor, geometry: Tensor) -> Tensor:
-        """(N, K, 4): where in the vehicle frame boxes (N, K, BOX_VALUES) at places of that geometry are, and the unit vectors that
-        they face (see agent_boxes)."""
-        right, per_px, x_m, y_m, cos, sin = geometry.unbind(2)
+    def _posed(boxes: Tensor, right: Tensor, cameras: Tensor) -> Tensor:
+        """(N, K, 4): where in the vehicle frame boxes (N, K, BOX_VALUES) at places so far to the right (N, K) of the axes of cameras
+        (N, K, 5) are, and the unit vectors that they face (see agent_boxes)."""
+        per_px, x_m, y_m, cos, sin = cameras.unbind(2)
         depth_m = (TYPICAL_DEPTH_M * boxes[..., DEPTH].exp()).clamp(NEAREST_M, FARTHEST_M)
         left_m = -depth_m * (right + TYPICAL_PX * per_px * boxes[..., ASIDE])
         ray_m = torch.stack([cos * depth_m - sin * left_m, sin * depth_m + cos * left_m], 2)
