@@ -101,10 +101,12 @@ class PlannerNetwork(nn.Module):
         """From what is seen to the outputs. recalled: (N, ROAD_USERS, ROAD_USER_VALUES) of a moment ago (e2e_planner.recall), for a
         network with perception heads; None: nothing."""
         answers: dict[str, Tensor] = {}
+        ground: Tensor | None = None
         if isinstance(self.view, FlatView):
             features = self.view(seen, torch.cat([ego, route], 1))
         else:
             assert seen is not None
+            ground = self.view.ground_of(seen)
             road = self.view(seen, route)
             answers = self.road(road)
             known = {name: answer.detach().float() for name, answer in answers.items()}  # learned from labels alone
@@ -113,7 +115,7 @@ class PlannerNetwork(nn.Module):
             features = self.traffic(users, before, known["lane_m"], torch.cat([ego, route, spoken(known)], 1), road[WAY])
             answers |= lead_answers(self.lead(features[LEAD]))
         where, how_fast = features["path"], features["speed"]
-        outputs = self.head(where, how_fast, *self._ego_speed(ego)) if isinstance(self.head, PathSpeedHead) else self.head(where)
+        outputs = self.head(where, how_fast, *self._ego_speed(ego), ground) if isinstance(self.head, PathSpeedHead) else self.head(where)
         return outputs | answers
 
     @property

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from e2e_planner.along_path import AlongPath
 from e2e_planner.recipe import EGO_SCALES, Network
 from mimic_contracts.action_spec import CAR, ActionSpec
 
@@ -13,6 +14,7 @@ STATIONS_M = (0.0, 2.0, 4.0, 7.0, 10.0, 14.0, 19.0, 25.0, 32.0, 40.0, 50.0, 62.0
 CURVATURE_SCALE_1PM = 0.02
 SPEED_SCALE_MPS = 3.0
 SIDE_SCALE_M = 0.5
+LOOKED_ALONG = 4  # of the paths, the likeliest ones: nine tenths of the probability, on average
 
 
 def sideways(y_m: Tensor) -> Tensor:
@@ -50,14 +52,15 @@ class PathSpeedHead(nn.Module):
 
     A profile begins at the speed that the vehicle has: the ego's where it is told, else what the pictures tell.
     Each is an anchor, found in the training data, plus a residual; a path and a profile together give a plan by the
-    bicycle. Offered: plans (N, P·S, T, C) and their logits (N, P·S).
+    bicycle. sees_ground: the likeliest paths are corrected by what lies along them. Offered: plans (N, P·S, T, C) and their
+    logits (N, P·S).
     """
 
     path_anchors: Tensor
     speed_anchors: Tensor
     times_s: Tensor
 
-    def __init__(self, width: int, *, path_anchors: Tensor, speed_anchors: Tensor, residuals: bool = True) -> None:
+    def __init__(self, width: int, *, path_anchors: Tensor, speed_anchors: Tensor, residuals: bool = True, sees_ground: bool = False) -> None:
         super().__init__()
         self._residual = float(residuals)  # without, an anchor is a plan as it is
         self.register_buffer("path_anchors", path_anchors)  # (P, J) 1/m at STATIONS_M
@@ -66,21 +69,37 @@ class PathSpeedHead(nn.Module):
         self.path = nn.Linear(width, path_anchors.numel() + len(path_anchors))
         self.speed = nn.Linear(width, speed_anchors.numel() + len(speed_anchors))
         self.seen_speed = nn.Linear(width, 1)
+        self.along = AlongPath(width, stations=len(STATIONS_M)) if sees_ground and residuals else None
 
-    def forward(self, where: Tensor, how_fast: Tensor, ego_speed: Tensor, is_known: Tensor) -> dict[str, Tensor]:
+    def forward(self, where: Tensor, how_fast: Tensor, ego_speed: Tensor, is_known: Tensor, ground: Tensor | None = None) -> dict[str, Tensor]:
         """where, how_fast: features (N, width) for the path and for the speed; ego_speed (N, 1) m/s and whether it is known
-        (N, 1), 0 or 1 → curvature (N, P, J) 1/m, path_logits (N, P), speed (N, S, T) m/s, speed_logits (N, S)."""
+        (N, 1), 0 or 1; ground (N, groups, *CELLS), for a head that sees it → curvature (N, P, J) 1/m, path_logits (N, P), speed
+        (N, S, T) m/s, speed_logits (N, S)."""
         path, path_logits = self._split(self.path(where), self.path_anchors)
+        curvature = self.path_anchors + self._residual * CURVATURE_SCALE_1PM * path
+        if self.along is not None and ground is not None:
+            curvature, path_logits = self._corrected(self.along, ground, curvature, path_logits, where)
         change, speed_logits = self._split(self.speed(how_fast), self.speed_anchors)
         seen = EGO_SCALES["speed_mps"] * softplus(self.seen_speed(how_fast))
         now = is_known * ego_speed + (1.0 - is_known) * seen
         later = (self.times_s > 0.0).to(change.dtype)
         return {
-            "curvature": self.path_anchors + self._residual * CURVATURE_SCALE_1PM * path,
+            "curvature": curvature,
             "path_logits": path_logits,
             "speed": torch.relu(now[:, :, None] + self.speed_anchors + self._residual * SPEED_SCALE_MPS * later * change),
             "speed_logits": speed_logits,
         }
+
+    @staticmethod
+    def _corrected(along: AlongPath, ground: Tensor, curvature: Tensor, logits: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
+        """Curvature (N, P, J) and logits (N, P) of the paths, the likeliest of them corrected by what lies along them."""
+        likeliest = logits.topk(min(LOOKED_ALONG, logits.shape[1]), dim=1).indices
+        spread = likeliest[..., None].expand(-1, -1, curvature.shape[2])
+        looked_along = curvature.detach().gather(1, spread)
+        x, y, yaw, _ = bicycle(looked_along, along.arc_m)
+        more, likelier = along(ground, torch.stack([x, y, yaw], -1), looked_along / CURVATURE_SCALE_1PM, where)
+        more = CURVATURE_SCALE_1PM * more.to(curvature.dtype)  # of what is computed in bfloat16
+        return curvature.scatter_add(1, spread, more), logits.scatter_add(1, likeliest, likelier.to(logits.dtype))
 
     @staticmethod
     def _split(flat: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor]:
@@ -134,5 +153,6 @@ Head = PathSpeedHead | SteeringHead
 def make_head(spec: ActionSpec, sizes: Network, anchors: Mapping[str, Tensor]) -> Head:
     """The head of an action spec from what was found in the training data (e2e_planner.modes)."""
     if spec is CAR:
-        return PathSpeedHead(sizes.width, path_anchors=anchors["path_anchors"], speed_anchors=anchors["speed_anchors"], residuals=sizes.residuals)
+        kept = {"path_anchors": anchors["path_anchors"], "speed_anchors": anchors["speed_anchors"]}
+        return PathSpeedHead(sizes.width, **kept, residuals=sizes.residuals, sees_ground=sizes.tokens > 0)
     return SteeringHead(sizes.width, mean_rad=float(anchors["mean_rad"]), scale_rad=float(anchors["scale_rad"]))

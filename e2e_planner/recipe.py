@@ -161,7 +161,8 @@ class Recipe:
     focus: how much more often frames are drawn in which the action changes; threads: of the mathematics (another one
     prepares the batches); processes: that share each batch, on a processor of several cores; precision: `auto` is `bf16-mixed`
     where what trains has instructions for it, which halves the time, else `32-true`, which is several times as fast as bfloat16
-    without them; twin: also train the network without eyes.
+    without them; twin: also train the network without eyes; begun_stays: what the network has from the run that imitation begins with stays as it
+    is, and only what that run did not know is learned.
     """
 
     name: str
@@ -187,6 +188,7 @@ class Recipe:
     val_every: int = 250
     checkpoint_every: int = 250
     twin: bool = True
+    begun_stays: bool = False
     network: Network = field(default_factory=Network)
     augmentation: Augmentation = field(default_factory=Augmentation)
     loss: LossWeights = field(default_factory=LossWeights)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,7 +41,8 @@ from perception.quality import GATE_M, gate_share
 TWIN_DIRECTORY, MEMORY_DIRECTORY = "twin", "memory"
 ROUND, STORE_DIRECTORY = "round_{}", "store"  # of DAgger, and in it what was driven there
 HEAD = "head."  # of the names of weights that imitation learns alone,
-ASIDE = "lead."  # and of those that no plan depends on
+ASIDE = "lead."  # of those that no plan depends on,
+ADDED = "head.along."  # and of those that a network may do without, as it could before there were any
 EXAMPLE_FRAMES = 16  # on which ONNX and torch must agree
 
 Report = Callable[[str, int, int, Mapping[str, float]], None]  # stage, step, of how many, figures
@@ -88,6 +89,8 @@ def train_run(
     its card is finished and left as it is. report is told 'perception', 'memory', 'planner', 'round_0' … or 'twin', the
     step, of how many, and its figures. Raises MimicError when perception does not pass the recipe's gate.
     """
+    if recipe.begun_stays and begin is None:
+        raise MimicError(f"recipe '{recipe.name}': begun_stays is true, but there is nothing to begin with: give --begin-with RUN, or set false")
     stores = open_stores(data, recipe)
     val = FrameSet(stores, "val", recipe)
     if encoder is not None:
@@ -110,9 +113,11 @@ def train_run(
         looking, memory = "memory", memory_home(encoder or out, out)
     if begin is not None and (encoder is not None or not recipe.perception.steps):
         frozen = {name: tensor.clone() for name, tensor in network.state_dict().items() if encoder is not None and _is_seeing(network, name)}
-        _load_weights(network, begin, ONNX_FILE)
+        begun = _load_weights(network, begin, ONNX_FILE)
         network.load_state_dict(network.state_dict() | frozen)
         begun_with = load_card(begin / CARD_FILE)["weights_hash"]
+        if recipe.begun_stays:
+            _leave_as_it_is(network, begun, begin)
     for number in range(recipe.dagger.rounds if encoder is None else 0):
         if rollout is None:
             raise MimicError(f"recipe '{recipe.name}': has dagger.rounds, for which somebody must drive: train it with `mimic train`")
@@ -198,9 +203,10 @@ def _load_seeing(network: PlannerNetwork, stage: Path) -> None:
     _load_weights(network, stage, PERCEPTION_ONNX_FILE, but=HEAD)
 
 
-def _load_weights(network: PlannerNetwork, directory: Path, onnx_file: str, *, but: str | None = None) -> None:
+def _load_weights(network: PlannerNetwork, directory: Path, onnx_file: str, *, but: str | None = None) -> set[str]:
     """Take all weights, but those whose names begin with `but`, from where they were saved, or of a release from what was exported,
-    which knows nothing of what is only asked in training. Raises MimicError when they are another network's."""
+    which knows nothing of what is only asked in training; returns their names. What is ADDED stays as it was born where nobody has learned it
+    there. Raises MimicError when they are another network's."""
     own = network.state_dict()
     wanted = {name: tensor for name, tensor in own.items() if but is None or not name.startswith(but)}
     path = directory / WEIGHTS_FILE
@@ -210,9 +216,20 @@ def _load_weights(network: PlannerNetwork, directory: Path, onnx_file: str, *, b
         path = directory / onnx_file
         weights = {name: tensor for name, tensor in wanted.items() if name.startswith(ASIDE)}
         weights |= {name: tensor for name, tensor in exported_weights(path).items() if name in wanted}
+    if not any(name.startswith(ADDED) for name in weights):
+        wanted = {name: tensor for name, tensor in wanted.items() if not name.startswith(ADDED)}
     if {name: tensor.shape for name, tensor in weights.items()} != {name: tensor.shape for name, tensor in wanted.items()}:
         raise MimicError(f"{path}: is of another network than the recipe's: give the run of a recipe with the same rig, inputs and network")
     network.load_state_dict(own | weights)
+    return set(weights)
+
+
+def _leave_as_it_is(network: PlannerNetwork, begun: Collection[str], source: Path) -> None:
+    """Learn nothing but what is not in `begun`, weights that came from the run `source`; raises MimicError when nothing is left to be learned."""
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(parameter.requires_grad and name not in begun)
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise MimicError(f"begun_stays: is true, but {source} has learned all that the recipe's network knows: nothing is left to be learned; set false")
 
 
 def _is_seeing(network: PlannerNetwork, name: str) -> bool:

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from e2e_planner.recipe import Network
 from perception.encoder import ConvNorm
-from perception.ground_view import CELLS, GROUND_VALUES, ON_GROUND
+from perception.ground_view import CELLS, GROUND_VALUES, ON_GROUND, hide_squares
 from perception.points import ALONG_VALUES, GROUPS, POINTED_AT, along_lane
 from perception.road_users import ROAD_USER_VALUES, SCORE
 from perception.situation import LEAD, ROAD
@@ -25,7 +24,6 @@ WAY = "way"
 FAINTEST = 1e-6  # score below which all points are heard alike
 SILENT = -1e4  # added to what attention weighs by: not heard at all
 HIDDEN = 0.3  # of the places, another lot each time while learning
-HIDDEN_CELLS = 4  # along each side of the squares of ground that are hidden
 GROUND_CHANNELS, GROUND_REDUCED = (16, 32, 40), 8  # of each halving, and in the end
 
 
@@ -83,8 +81,7 @@ class GroundEncoder(nn.Module):
     def forward(self, ground: Tensor) -> Tensor:
         """See the class."""
         if self.training:
-            squares = torch.rand(len(ground), 1, *(-(-count // HIDDEN_CELLS) for count in CELLS), device=ground.device) >= HIDDEN
-            ground = ground * interpolate(squares.to(ground.dtype), scale_factor=HIDDEN_CELLS)[:, :, : CELLS[0], : CELLS[1]]
+            ground = hide_squares(ground)
         for layer in self.look:
             ground = torch.relu(layer(ground, 0))
         return self.join(torch.relu(self.reduce(ground)).flatten(1))
@@ -115,9 +112,13 @@ class RoadView(nn.Module):
         self.nothing = nn.Parameter(0.02 * torch.randn(1, 1, width))  # to look at where all else is hidden
         self.look = Decoder(sizes, (*ROAD, WAY), dropout=0.0)
 
+    def ground_of(self, seen: Tensor) -> Tensor:
+        """(N, groups, *CELLS), the ground from above in what is seen."""
+        return seen.split(self.split, 1)[1].unflatten(1, (len(ON_GROUND), *CELLS))
+
     def forward(self, seen: Tensor, route: Tensor) -> dict[str, Tensor]:
         """See the class."""
-        places, ground, points = seen.split(self.split, 1)
+        places, _, points = seen.split(self.split, 1)
         places, points = places.unflatten(1, (-1, self.tokens)), points.unflatten(1, (-1, self.point_values))
         nothing = self.nothing.expand(len(places), -1, -1)
         memory = torch.cat([self.see(places) + self.place, self.point(points) + self.group[self.groups], nothing], 1)
@@ -125,7 +126,7 @@ class RoadView(nn.Module):
         if self.training:  # places without any value are hidden because the vehicle was moved from where they were seen
             there = ((torch.rand_like(there) >= HIDDEN) & places.any(2)).to(there.dtype)
         scores = torch.cat([there, points[..., SCORE], torch.ones_like(there[:, :1])], 1)
-        return self.look(memory, scores, self.hear(route) + self.ground(ground.unflatten(1, (len(ON_GROUND), *CELLS))))
+        return self.look(memory, scores, self.hear(route) + self.ground(self.ground_of(seen)))
 
 
 class TrafficView(nn.Module):

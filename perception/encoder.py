@@ -56,7 +56,8 @@ class CameraNorm(nn.Module):
 
     def forward(self, x: Tensor, camera: int) -> Tensor:
         """(N, channels, H, W) of a camera → the same shape."""
-        return batch_norm(x, self.mean[camera], self.variance[camera], self.scale, self.shift, training=self.training)
+        is_learning = self.training and self.scale.requires_grad  # one that is to stay as it is keeps its statistics, too
+        return batch_norm(x, self.mean[camera], self.variance[camera], self.scale, self.shift, training=is_learning)
 
 
 class ConvNorm(nn.Module):

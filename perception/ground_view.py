@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from mimic_contracts.image_geometry import NEAREST_M, optical_from_vehicle, project_points
 from mimic_contracts.labels import CLASS_INDEX, LABEL_STRIDE
@@ -29,6 +30,7 @@ ON_GROUND = {  # what a cell is told of, as classes together
     "raised": ("building", "vegetation", "pole", "sign", "traffic_light", "bicycle", "pedestrian"),
 }
 GROUND_VALUES = len(ON_GROUND) * CELLS[0] * CELLS[1]
+HIDDEN, HIDDEN_CELLS = 0.3, 4  # share of the ground that is hidden while somebody learns from it, and along each side of its squares
 CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))  # of the places around a point, row and column
 
 
@@ -46,6 +48,12 @@ def moved_ground(ground: NDArray[np.float32], pose: NDArray[np.float64]) -> NDAr
     matrix = np.column_stack([[cos, -sin], [sin, cos], first])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.stack([cv2.warpAffine(of_group, matrix, CELLS[::-1], flags=flags) for of_group in ground])
+
+
+def hide_squares(ground: Tensor) -> Tensor:
+    """The ground (N, groups, *CELLS), of which squares are hidden by lot."""
+    squares = torch.rand(len(ground), 1, *(-(-count // HIDDEN_CELLS) for count in CELLS), device=ground.device) >= HIDDEN
+    return ground * interpolate(squares.to(ground.dtype), scale_factor=HIDDEN_CELLS)[:, :, : CELLS[0], : CELLS[1]]
 
 
 class GroundView(nn.Module):

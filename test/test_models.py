@@ -25,7 +25,7 @@ def test_it_is_small_and_whole() -> None:
     files = [path for path in TINY.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= MAX_BYTES
     assert {str(path.relative_to(TINY)) for path in files} == {
-        "card.json", "model.onnx", "first.yaml", "second.yaml", "third.yaml", "recipe.yaml", "before.sha256", "drives.sha256",
+        "card.json", "model.onnx", "first.yaml", "second.yaml", "third.yaml", "fourth.yaml", "recipe.yaml", "before.sha256", "drives.sha256",
         "perception/card.json", "perception/perception.onnx",
     }  # fmt: skip
 

@@ -13,13 +13,13 @@ from planner_helpers import CAR_SIGNALS, TINY, car_recipe, make_store, quiet
 
 from bag_tools.clip_store import ClipStore
 from bag_tools.label_writer import write_labels
-from e2e_planner.checkpoint import CARD_FILE, PERCEPTION_ONNX_FILE, WEIGHTS_FILE, load_card, load_tensors
+from e2e_planner.checkpoint import CARD_FILE, PERCEPTION_ONNX_FILE, WEIGHTS_FILE, load_card, load_tensors, save_tensors
 from e2e_planner.dataset import Batch, FrameSet, mirrored_route, open_stores
 from e2e_planner.export import export_module, exported_weights
 from e2e_planner.network import PlannerNetwork, perception_outputs
 from e2e_planner.policies import load_policy
 from e2e_planner.recipe import ROUTE_SCALE_M, Augmentation, Dagger, Perception, Recipe, route_inputs, route_values
-from e2e_planner.run import STORE_DIRECTORY, new_network, train_run
+from e2e_planner.run import ADDED, STORE_DIRECTORY, new_network, train_run
 from e2e_planner.tasks import PerceptionTask, measure, remember
 from e2e_planner.teacher import labels_of as taught_labels
 from e2e_planner.team import Team
@@ -202,6 +202,26 @@ def test_perception_goes_on_where_another_run_ended(labelled: Path, tmp_path: Pa
         train_run(seeing_recipe(has_route_points=False, twin=False), [labelled], other, report=quiet, begin=first)
     with pytest.raises(MimicError, match=r"nowhere.*cannot be read"):
         train_run(recipe, [labelled], other, report=quiet, encoder=tmp_path / "nowhere")
+
+
+@pytest.mark.usefixtures("without_export")
+def test_what_a_network_has_gained_is_learned_while_the_rest_stays_as_it_is(labelled: Path, tmp_path: Path) -> None:
+    before, after, nothing = tmp_path / "before", tmp_path / "after", tmp_path / "nothing"
+    for out in (before, after, nothing):
+        out.mkdir()
+    train_run(seeing_recipe(twin=False), [labelled], before, report=quiet)
+    had = {name: tensor for name, tensor in load_tensors(before / WEIGHTS_FILE).items() if not name.startswith(ADDED)}
+    save_tensors(before / WEIGHTS_FILE, had)  # as a run was before paths were corrected
+    staying = seeing_recipe(twin=False, begun_stays=True)
+    train_run(staying, [labelled], after, report=quiet, encoder=before, begin=before)
+    has = load_tensors(after / WEIGHTS_FILE)
+    assert all(torch.equal(has[name], tensor) for name, tensor in had.items())
+    assert {name for name in has if name not in had} == {name for name in has if name.startswith(ADDED)}
+    assert has[f"{ADDED}correct.weight"].any()
+    with pytest.raises(MimicError, match=r"begun_stays: is true, but .*after has learned all"):
+        train_run(staying, [labelled], nothing, report=quiet, encoder=after, begin=after)
+    with pytest.raises(MimicError, match="begun_stays is true, but there is nothing to begin with"):
+        train_run(staying, [labelled], nothing, report=quiet)
 
 
 def test_weights_are_taken_from_nothing_but_a_planner(tmp_path: Path) -> None:
