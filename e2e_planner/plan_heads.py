@@ -150,9 +150,9 @@ class SteeringHead(nn.Module):
 Head = PathSpeedHead | SteeringHead
 
 
-def make_head(spec: ActionSpec, sizes: Network, anchors: Mapping[str, Tensor]) -> Head:
-    """The head of an action spec from what was found in the training data (e2e_planner.modes)."""
+def make_head(spec: ActionSpec, sizes: Network, anchors: Mapping[str, Tensor], *, has_eyes: bool = True) -> Head:
+    """The head of an action spec from what was found in the training data (e2e_planner.modes), for a network or its twin without eyes."""
     if spec is CAR:
         kept = {"path_anchors": anchors["path_anchors"], "speed_anchors": anchors["speed_anchors"]}
-        return PathSpeedHead(sizes.width, **kept, residuals=sizes.residuals, sees_ground=sizes.tokens > 0)
+        return PathSpeedHead(sizes.width, **kept, residuals=sizes.residuals, sees_ground=has_eyes and sizes.tokens > 0)
     return SteeringHead(sizes.width, mean_rad=float(anchors["mean_rad"]), scale_rad=float(anchors["scale_rad"]))

@@ -135,7 +135,7 @@ def new_network(recipe: Recipe, train: FrameSet, *, has_eyes: bool = True) -> Pl
     """A network that has learned nothing but typical paths and speeds; born on the CPU, so that a GPU starts from the same."""
     prepare_torch(threads=recipe.threads, seed=recipe.seed)
     anchors = find_anchors(train.spec, train.targets, recipe.network, seed=recipe.seed)
-    return make_network(recipe, make_head(train.spec, recipe.network, anchors), has_eyes=has_eyes)
+    return make_network(recipe, make_head(train.spec, recipe.network, anchors, has_eyes=has_eyes), has_eyes=has_eyes)
 
 
 def learn_to_see(recipe: Recipe, network: PlannerNetwork, out: Path, splits: Splits, *, report: Callable[..., None], begin: Path | None = None) -> None:
